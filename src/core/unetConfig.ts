@@ -254,6 +254,5 @@ function assertHeads(
 }
 
 function invalid(what: string, expected: string, got: unknown): DdpmError {
-  const nested = Array.isArray(got) && got.some(Array.isArray); // of any depth: not to be shown
-  return new DdpmError('config-invalid', `${what} expected ${expected}, got ${nested ? 'nested lists' : show(got)}`);
+  return new DdpmError('config-invalid', `${what} expected ${expected}, got ${show(got)}`);
 }

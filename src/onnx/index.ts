@@ -1,0 +1,30 @@
+export {
+  ACTIVATIONS,
+  DOWN_BLOCKS,
+  parseUNetConfig,
+  type UNetConfig,
+  UP_BLOCKS,
+} from '../core/unetConfig.ts';
+export { type Checkpoint, convertCheckpoint, convertFolder, type ReadFile, readWeights } from './convert.ts';
+export {
+  type Attribute,
+  ELEMENT_TYPES,
+  type ElementType,
+  type FloatAttribute,
+  float,
+  GraphBuilder,
+  type ModelInfo,
+  type Value,
+} from './graph.ts';
+export { decodeHalf, encodeHalf, floatToHalf, halfToFloat } from './half.ts';
+export { type FeatureMap, Layers } from './layers.ts';
+export { CheckpointParameters, type ParameterSource, WEIGHT_TYPES, type WeightType } from './parameters.ts';
+export {
+  ITEM_SIZES,
+  readSafetensors,
+  type StoredTensor,
+  type StoredType,
+  toFloat32,
+  writeSafetensors,
+} from './safetensors.ts';
+export { buildUNet, type UNetModel, type UNetOptions, unetForward } from './unet2d.ts';
