@@ -1,0 +1,160 @@
+import { bundledModel, bundledNames, folderOf, kindOf } from '#runtime';
+import { assertInteger } from '../core/assert.ts';
+import { DdpmError, wrongKind, wrongValue } from '../core/errors.ts';
+import { isHttp } from '../runtime/http.ts';
+import { type ModelFiles, prepareOnnx, readFolder, readOnnxFile } from './folder.ts';
+import type { JsonObject } from './json.ts';
+import { type Classes, joinLabels } from './labels.ts';
+import { type OpenOptions, openSession } from './session.ts';
+import type { LoadOptions, Model, SessionDenoiser } from './types.ts';
+
+/** A model found: what to call it, and its parts. */
+interface Found {
+  readonly name: string;
+  readonly files: ModelFiles;
+}
+
+/** A network ready to be opened, and how many class labels it knows. */
+interface Graph {
+  readonly bytes: Uint8Array;
+  readonly open: OpenOptions;
+  readonly notes: readonly string[];
+  labelCount(denoiser: SessionDenoiser): number | undefined;
+}
+
+/**
+ * Loads a network: a bundled model by name; a diffusers folder, whose weights become an ONNX graph on the way; a folder
+ * with a model.onnx; an .onnx file, with the JSON files beside it; an http(s) URL of any of these; or the bytes of an
+ * .onnx file.
+ *
+ * A bundled name wins over a folder of that name: `./fashion` is the folder. Only a string that starts with http:// or
+ * https:// reaches the network.
+ *
+ * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable`, `out-of-memory`.
+ */
+export async function loadModel(source: string | URL | Uint8Array, options: LoadOptions = {}): Promise<Model> {
+  assertSize(options.size);
+  const { name, files } = await find(source, options);
+  const graph = await graphOf(files, name, options);
+  const denoiser = await openSession(graph.bytes, graph.open);
+  try {
+    assertSizeOf(denoiser, options.size);
+    return modelOf(name, files, { denoiser, ...graph });
+  } catch (error) {
+    await denoiser.dispose();
+    throw error;
+  }
+}
+
+async function find(source: string | URL | Uint8Array, { signal }: LoadOptions): Promise<Found> {
+  if (source instanceof Uint8Array) return { name: 'model', files: { network: await prepareOnnx(source, 'model') } };
+  if (typeof source !== 'string' && !(source instanceof URL))
+    throw wrongKind('source', 'a path, a URL, a bundled name or the bytes of an .onnx file', source);
+  if (source === '') throw wrongValue('source', 'a path, a URL or a bundled name', source);
+  const bundled = typeof source === 'string' ? await bundledModel(source) : undefined;
+  const place = bundled ?? (typeof source === 'string' && isHttp(source) ? urlOf(source) : source);
+  const name = nameOf(place);
+  switch (await kindOf(place)) {
+    case 'folder':
+      return { name, files: await readFolder({ place, signal }) };
+    case 'file':
+      if (!/\.onnx$/i.test(name)) throw notOnnx(name);
+      return { name: name.slice(0, -5), files: await readOnnxFile({ place: folderOf(place), signal }, name) };
+    default:
+      throw new DdpmError('model-not-found', `${source}: expected a file, a folder${await bundledList()}, found none`);
+  }
+}
+
+async function graphOf({ network, config }: ModelFiles, name: string, options: LoadOptions): Promise<Graph> {
+  const { device, threads, batch, size } = options;
+  if (network.kind === 'onnx') {
+    const open = { device, threads, batch, name: network.name, shape: shapeIn(config, size) };
+    return {
+      bytes: network.bytes,
+      open: network.externalData.length > 0 ? { ...open, externalData: network.externalData } : open,
+      notes: [],
+      labelCount: ({ labelInput = '' }) => countIn(config) ?? network.embeddingSize(labelInput),
+    };
+  }
+  const { convertCheckpoint } = await import('../onnx/convert.ts');
+  const sized = size ? { ...config, sample_size: size } : config;
+  const { bytes, classes, notes } = convertCheckpoint({ config: sized, weights: network.tensors });
+  return { bytes, open: { device, threads, batch, name }, notes, labelCount: () => classes ?? undefined };
+}
+
+function modelOf(
+  name: string,
+  files: ModelFiles,
+  { denoiser, notes, labelCount }: Graph & { denoiser: SessionDenoiser },
+): Model {
+  const { channels, height, width, outChannels } = denoiser.shape;
+  if (channels === undefined || height === undefined || width === undefined || outChannels === undefined)
+    throw wrongKind('size', `the height and width of an image, which ${name} leaves open`, undefined);
+  const { config, schedulerConfig, labels } = files;
+  const classes: Classes = denoiser.labelInput ? joinLabels(labels, labelCount(denoiser), name) : { classes: 0 };
+  const unused = labels && !denoiser.labelInput ? ['labels.json is ignored: the network takes no class labels'] : [];
+  return {
+    name,
+    denoiser,
+    shape: [channels, height, width],
+    outChannels,
+    classes: classes.classes,
+    labels: classes.labels,
+    unconditional: classes.unconditional,
+    guidance: classes.guidance,
+    config,
+    schedulerConfig,
+    device: denoiser.device,
+    get notes() {
+      return [...notes, ...denoiser.notes, ...unused];
+    },
+    dispose: () => denoiser.dispose(),
+  };
+}
+
+/** Channels, height and width as the caller or config.json says them, for a graph that leaves them open. */
+function shapeIn(config: JsonObject | undefined, size: LoadOptions['size']): (number | undefined)[] {
+  const { in_channels: channels, sample_size: sample } = config ?? {};
+  const given = size ?? (Array.isArray(sample) ? sample : [sample, sample]);
+  return [channels, given[0], given[1]].map((n) =>
+    Number.isInteger(n) && (n as number) > 0 ? (n as number) : undefined,
+  );
+}
+
+function countIn(config: JsonObject | undefined): number | undefined {
+  const count = config?.num_class_embeds;
+  return Number.isInteger(count) && (count as number) > 0 ? (count as number) : undefined;
+}
+
+function assertSize(size: LoadOptions['size']): void {
+  if (size === undefined) return;
+  if (!Array.isArray(size) || size.length !== 2) throw wrongKind('size', 'two numbers, height and width', size);
+  for (const side of size) assertInteger(side, 'size', 1, 16384);
+}
+
+/** Throws where the caller asks for a size that the graph does not have. */
+function assertSizeOf({ shape: { height, width } }: SessionDenoiser, size: LoadOptions['size']): void {
+  if (size && (size[0] !== height || size[1] !== width))
+    throw wrongValue('size', `[${height}, ${width}], which the network is made for`, size);
+}
+
+function urlOf(source: string): URL {
+  if (!URL.canParse(source)) throw wrongValue('source', 'a URL', source);
+  return new URL(source);
+}
+
+/** The last part of a path or URL. */
+function nameOf(place: string | URL): string {
+  const path = place instanceof URL ? place.pathname : place;
+  return path.split(/[/\\]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
+}
+
+function notOnnx(name: string): DdpmError {
+  const advice = /\.safetensors$/i.test(name) ? ': give the folder that it is in, with its config.json' : '';
+  return new DdpmError('model-invalid', `${name}: expected an .onnx file or a folder${advice}`);
+}
+
+async function bundledList(): Promise<string> {
+  const names = await bundledNames();
+  return names.length > 0 ? ` or a bundled model (${names.join(', ')})` : '';
+}

@@ -1,0 +1,76 @@
+import type { Denoiser } from '../core/denoiser.ts';
+import type { Tensor } from '../core/tensor.ts';
+import type { ConcreteDevice, Device } from '../runtime/types.ts';
+
+/** How to run a network. */
+export interface SessionOptions {
+  /** Where to run; `auto` (default): CUDA if usable, else the CPU; in a browser WebGPU if there is an adapter, else wasm. */
+  readonly device?: Device;
+  /** CPU threads inside one call; by default onnxruntime's own choice. */
+  readonly threads?: number;
+  /** How many images go into one network call at most. Default 16. */
+  readonly batch?: number;
+}
+
+/** What the graph, or one trial run, tells about a network. */
+export interface NetworkShape {
+  /** Channels, height and width of one image; undefined where the graph leaves them open. */
+  readonly channels: number | undefined;
+  readonly height: number | undefined;
+  readonly width: number | undefined;
+  /** Channels of the prediction: twice `channels` where the network predicts the variance too. */
+  readonly outChannels: number | undefined;
+}
+
+/**
+ * An onnxruntime session as a Denoiser. Given an `out` tensor it fills and returns that.
+ *
+ * With onnxruntime-node neither `x` nor `out` is copied: they must stay attached until the call is done.
+ */
+export interface SessionDenoiser {
+  (...args: Parameters<Denoiser>): Promise<Tensor>;
+  readonly shape: NetworkShape;
+  /** The name of the graph's input for class labels, if it has one. */
+  readonly labelInput?: string;
+  readonly device: ConcreteDevice;
+  /** What was assumed and why; each one line. */
+  readonly notes: readonly string[];
+  /** Frees the session; the denoiser must not be called after. */
+  dispose(): Promise<void>;
+}
+
+/** How to load a model. */
+export interface LoadOptions extends SessionOptions {
+  /** Cancels reading and downloads. */
+  readonly signal?: AbortSignal;
+  /** Height and width of an image, for a graph that leaves them open. */
+  readonly size?: readonly [height: number, width: number];
+}
+
+/** A network ready to run, with what its folder says about it. */
+export interface Model {
+  /** A short name to show: the bundled name, or the last part of the path. */
+  readonly name: string;
+  readonly denoiser: SessionDenoiser;
+  /** Channels, height and width of one image. */
+  readonly shape: readonly [channels: number, height: number, width: number];
+  /** Channels of the prediction: twice the image's where the network predicts the variance too. */
+  readonly outChannels: number;
+  /** How many class labels the network knows, an unconditional one included; 0 without class conditioning. */
+  readonly classes: number;
+  /** The names of the classes, from labels.json. */
+  readonly labels?: readonly string[];
+  /** The label that means no class at all, which classifier-free guidance needs. */
+  readonly unconditional?: number;
+  /** The guidance scale that the model's author recommends, from labels.json. */
+  readonly guidance?: number;
+  /** The object in scheduler_config.json, or undefined where there is none. */
+  readonly schedulerConfig?: Readonly<Record<string, unknown>>;
+  /** The object in the network's config.json, or undefined where there is none. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly device: ConcreteDevice;
+  /** What was assumed and why; each one line. */
+  readonly notes: readonly string[];
+  /** Frees the session. */
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,112 @@
+import { DdpmError } from '../core/errors.ts';
+import type { Bytes, ReadOptions } from './types.ts';
+
+/** The most bytes that one file may have: what Node reads in one go. */
+export const maxFileBytes = 2 ** 31 - 1;
+
+const modelFile = /\.(onnx|safetensors|ddpm|bin|ckpt|pt|pth)$/i;
+
+/** Whether a string is a URL by our rule: nothing else ever reaches the network. */
+export function isHttp(place: string): boolean {
+  return /^https?:\/\//i.test(place);
+}
+
+/** What a URL names, judged by its extension: asking the server would cost a request for every guess. */
+export function kindOfUrl(url: URL): 'file' | 'folder' {
+  return modelFile.test(url.pathname) ? 'file' : 'folder';
+}
+
+/** The place `name` below a URL, whose query (a signature, say) stays. */
+export function joinUrl(folder: URL, name: string): URL {
+  const joined = new URL(folder);
+  joined.pathname = `${folder.pathname.replace(/\/$/, '')}/${name}`;
+  return joined;
+}
+
+/** The folder of a URL, whose query stays. */
+export function folderOfUrl(file: URL): URL {
+  const folder = new URL(file);
+  folder.pathname = file.pathname.replace(/[^/]*$/, '');
+  return folder;
+}
+
+/** A place as messages show it: without the query of a URL, which may hold a secret. */
+export function showPlace(place: string | URL): string {
+  if (!(place instanceof URL)) return place;
+  return `${place.protocol === 'file:' ? '' : place.origin}${place.pathname}`;
+}
+
+/** The bytes behind a URL, or undefined if the server has none. */
+export async function tryFetch(
+  url: URL,
+  { signal, maxBytes = maxFileBytes }: ReadOptions = {},
+): Promise<Bytes | undefined> {
+  const response = await request(url, 'GET', signal);
+  if (isMissing(response)) {
+    await response.body?.cancel();
+    return undefined;
+  }
+  if (!response.ok) throw new DdpmError('model-not-found', `${showPlace(url)}: the server answered ${response.status}`);
+  try {
+    return await readBody(response, url, maxBytes);
+  } catch (error) {
+    throw failure(error, url, signal);
+  }
+}
+
+/** Whether a server has something behind a URL. */
+export async function existsUrl(url: URL, { signal }: ReadOptions = {}): Promise<boolean> {
+  const response = await request(url, 'HEAD', signal);
+  return response.ok && !isMissing(response);
+}
+
+// buckets answer 403 for a missing key, and hosts of single-page apps answer every path with their HTML page
+function isMissing(response: Response): boolean {
+  const html = response.headers.get('content-type')?.startsWith('text/html') ?? false;
+  return [403, 404, 410].includes(response.status) || (response.ok && html);
+}
+
+async function request(url: URL, method: string, signal: AbortSignal | undefined): Promise<Response> {
+  try {
+    return await fetch(url, { method, signal });
+  } catch (error) {
+    throw failure(error, url, signal);
+  }
+}
+
+// content-length may lie or count compressed bytes, so what arrives is counted
+async function readBody(response: Response, url: URL, maxBytes: number): Promise<Bytes> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of streamOf(response)) {
+    size += part.length;
+    if (size > maxBytes) throw new DdpmError('model-invalid', `${showPlace(url)}: larger than ${maxBytes} bytes`);
+    parts.push(part);
+  }
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
+  return bytes;
+}
+
+// a reader, because not every browser can iterate a stream
+async function* streamOf(response: Response): AsyncGenerator<Uint8Array> {
+  const reader = response.body?.getReader();
+  if (!reader) return;
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+  } finally {
+    await reader.cancel();
+  }
+}
+
+function failure(error: unknown, url: URL, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted || error instanceof DdpmError) return error;
+  // undici hides the reason (refused, no such host) one level down
+  const { message, cause } = error as Error;
+  const reason = cause instanceof Error ? cause.message || (cause as { code?: string }).code || message : message;
+  return new DdpmError('model-not-found', `${showPlace(url)}: ${reason}`, { cause: error });
+}

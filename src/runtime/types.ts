@@ -1,0 +1,75 @@
+import type { InferenceSession, TensorConstructor } from 'onnxruntime-web';
+
+/** Where a network can run. */
+export const devices = ['auto', 'cpu', 'cuda', 'webgpu', 'wasm'] as const;
+/** What can be asked for: `auto` is the best that works here. */
+export type Device = (typeof devices)[number];
+/** What a session runs on. */
+export type ConcreteDevice = Exclude<Device, 'auto'>;
+
+/** The part of an onnxruntime package that sessions need: the same in onnxruntime-node and onnxruntime-web. */
+export interface Ort {
+  readonly InferenceSession: typeof InferenceSession;
+  readonly Tensor: TensorConstructor;
+}
+
+/** An onnxruntime package ready for one device. */
+export interface LoadedOrt {
+  readonly ort: Ort;
+  /** The device that it runs on: another than asked for only where the native package is missing. */
+  readonly device: ConcreteDevice;
+  /** Whether tensors may be views of the caller's memory, outputs too (onnxruntime-node), or are copied (web). */
+  readonly zeroCopy: boolean;
+  /** What the user should know, such as why another package took over; each one line. */
+  readonly notes: readonly string[];
+}
+
+/** How to read. */
+export interface ReadOptions {
+  readonly signal?: AbortSignal;
+  /** The most bytes to accept; default 2 GiB less one. */
+  readonly maxBytes?: number;
+}
+
+/** The bytes of a file; never a view of shared memory. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/**
+ * What a platform provides: the exports of node.ts and of web.ts, of which package.json chooses one as `#runtime`.
+ *
+ * A place is a URL, or a string: a URL if it starts with http:// or https://, a path in the file system otherwise.
+ */
+export interface Runtime {
+  /** The engine, compiled once from the bytes embedded in this package. */
+  compileEngine(): Promise<WebAssembly.Module>;
+
+  /** The bytes at a place. @throws DdpmError `model-not-found` if there are none, or they cannot be read. */
+  readBytes(place: string | URL, options?: ReadOptions): Promise<Bytes>;
+
+  /** The bytes at a place, or undefined if there is nothing. @throws DdpmError if there is, but cannot be read. */
+  tryRead(place: string | URL, options?: ReadOptions): Promise<Bytes | undefined>;
+
+  /** Whether there is a file at a place. */
+  exists(place: string | URL, options?: ReadOptions): Promise<boolean>;
+
+  /** What is at a place. Of a URL only the extension is looked at: one of a model file, or it is a folder. */
+  kindOf(place: string | URL): Promise<'file' | 'folder' | 'missing'>;
+
+  /** The place `name` (which may hold slashes) in a folder. */
+  joinPlace(folder: string | URL, name: string): string | URL;
+
+  /** The folder that a file is in. */
+  folderOf(file: string | URL): string | URL;
+
+  /** The onnxruntime package for a device. @throws DdpmError `device-unavailable` if that cannot run here. */
+  loadOrt(device: ConcreteDevice, options?: { readonly threads?: number }): Promise<LoadedOrt>;
+
+  /** The devices that `auto` tries here, best first. */
+  autoDevices(): Promise<readonly ConcreteDevice[]>;
+
+  /** The folder of a model that comes with this package, or undefined if there is none of that name. */
+  bundledModel(name: string): Promise<string | URL | undefined>;
+
+  /** The names of the models that come with this package; empty where they cannot be listed. */
+  bundledNames(): Promise<readonly string[]>;
+}

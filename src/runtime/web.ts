@@ -1,0 +1,93 @@
+import { DdpmError, wrongValue } from '../core/errors.ts';
+import { compileEngine } from './compileEngine.ts';
+import { existsUrl, folderOfUrl, joinUrl, kindOfUrl, showPlace, tryFetch } from './http.ts';
+import type { Bytes, ConcreteDevice, LoadedOrt, ReadOptions, Runtime } from './types.ts';
+
+export { compileEngine };
+
+/** @see Runtime.readBytes */
+export async function readBytes(place: string | URL, options: ReadOptions = {}): Promise<Bytes> {
+  const bytes = await tryRead(place, options);
+  if (!bytes) throw new DdpmError('model-not-found', `nothing at ${showPlace(urlOf(place))}`);
+  return bytes;
+}
+
+/** @see Runtime.tryRead */
+export async function tryRead(place: string | URL, options: ReadOptions = {}): Promise<Bytes | undefined> {
+  return tryFetch(urlOf(place), options);
+}
+
+/** @see Runtime.exists */
+export async function exists(place: string | URL, options: ReadOptions = {}): Promise<boolean> {
+  return existsUrl(urlOf(place), options);
+}
+
+/** @see Runtime.kindOf */
+export async function kindOf(place: string | URL): Promise<'file' | 'folder' | 'missing'> {
+  return kindOfUrl(urlOf(place));
+}
+
+/** @see Runtime.joinPlace */
+export function joinPlace(folder: string | URL, name: string): URL {
+  return joinUrl(urlOf(folder), name);
+}
+
+/** @see Runtime.folderOf */
+export function folderOf(file: string | URL): URL {
+  return folderOfUrl(urlOf(file));
+}
+
+/** @see Runtime.loadOrt */
+export async function loadOrt(device: ConcreteDevice, options: { readonly threads?: number } = {}): Promise<LoadedOrt> {
+  if (device === 'cpu' || device === 'cuda')
+    throw new DdpmError('device-unavailable', `${device} needs Node.js: in a browser take webgpu or wasm`);
+  if (device === 'webgpu' && !(await hasAdapter()))
+    throw new DdpmError('device-unavailable', 'webgpu: this browser offers no WebGPU adapter; take wasm');
+  const ort = await (device === 'webgpu' ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'));
+  // read at the first session only; more than one thread works on cross-origin isolated pages only
+  if (options.threads !== undefined) ort.env.wasm.numThreads = options.threads;
+  return { ort, device, zeroCopy: false, notes: [] };
+}
+
+/** @see Runtime.autoDevices */
+export async function autoDevices(): Promise<readonly ConcreteDevice[]> {
+  return (await hasAdapter()) ? ['webgpu', 'wasm'] : ['wasm'];
+}
+
+/** @see Runtime.bundledModel */
+export async function bundledModel(name: string): Promise<URL | undefined> {
+  // the server tells whether it is there; both src/runtime and dist/runtime are two levels below the package
+  return /^[a-z0-9][a-z0-9_-]*$/.test(name) ? new URL(`../../models/${name}`, import.meta.url) : undefined;
+}
+
+/** @see Runtime.bundledNames */
+export async function bundledNames(): Promise<readonly string[]> {
+  return [];
+}
+
+// a relative URL is one of the page's own, as in an <img src>
+function urlOf(place: string | URL): URL {
+  if (place instanceof URL) return place;
+  const base = globalThis.location?.href;
+  if (!URL.canParse(place, base)) throw wrongValue('source', 'a URL', place);
+  return new URL(place, base);
+}
+
+async function hasAdapter(): Promise<boolean> {
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<object | null> } };
+  return gpu !== undefined && (await gpu.requestAdapter().catch(() => null)) !== null;
+}
+
+void ({
+  compileEngine,
+  readBytes,
+  tryRead,
+  exists,
+  kindOf,
+  joinPlace,
+  folderOf,
+  loadOrt,
+  autoDevices,
+  bundledModel,
+  bundledNames,
+} satisfies Runtime);
