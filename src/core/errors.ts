@@ -56,6 +56,8 @@ export function show(value: unknown): string {
   if (value === null || typeof value !== 'object') return String(value).slice(0, 60);
   // lists within lists are not followed: a hostile file may nest them without end
   if (Array.isArray(value))
-    return value.length > 8 || value.some(Array.isArray) ? `an array of ${value.length}` : `[${value.map(show).join(', ')}]`;
+    return value.length > 8 || value.some(Array.isArray)
+      ? `an array of ${value.length}`
+      : `[${value.map(show).join(', ')}]`;
   return value.constructor?.name && value.constructor.name !== 'Object' ? `a ${value.constructor.name}` : 'an object';
 }

@@ -1,0 +1,66 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { wrongValue } from '../core/errors.ts';
+import { samplers, timestepSpacings, varianceTypes } from '../core/schedulerConfig.ts';
+import type { PlanOptions } from '../diffusion/plan.ts';
+
+/** The model that commands take when none is named. */
+export const defaultModel = 'fashion';
+
+/** The flags that choose a plan, as commander parses them. */
+export interface PlanFlags {
+  sampler?: PlanOptions['sampler'];
+  steps?: number;
+  timesteps?: number[];
+  eta?: number;
+  spacing?: PlanOptions['timestepSpacing'];
+  variance?: PlanOptions['varianceType'];
+}
+
+/** Adds the flags that choose a plan; `sample` and `inspect` share them. */
+export function addPlanFlags(command: Command, choices: readonly string[] = samplers): Command {
+  return command
+    .addOption(new Option('--sampler <name>', "how to sample (default: the model's own)").choices(choices))
+    .option('--steps <n>', 'network calls an image', number('--steps'))
+    .option('--timesteps <list>', 'the timesteps themselves, such as 999,700,400,100', numbers('--timesteps'))
+    .option('--eta <x>', 'noise of ddim: 0 none, 1 as much as ddpm', number('--eta'))
+    .addOption(new Option('--spacing <how>', 'how the steps are spaced').choices(timestepSpacings))
+    .addOption(new Option('--variance <type>', 'the reverse variance of ddpm').choices(varianceTypes));
+}
+
+/** What the library is asked for; absent flags leave the model's own settings. */
+export function planOptions(flags: PlanFlags): PlanOptions {
+  const { sampler, steps, timesteps, eta, spacing, variance } = flags;
+  return { sampler, steps, timesteps, eta, timestepSpacing: spacing, varianceType: variance };
+}
+
+/** Reads a decimal number; the library checks its range. */
+export function number(flag: string): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!Number.isFinite(value)) throw wrongValue(flag.slice(2), 'a number', text);
+    return value;
+  };
+}
+
+export function numbers(flag: string): (text: string) => number[] {
+  return (text) => text.split(',').map(number(flag));
+}
+
+/** A 64-bit seed, exact beyond 2^53. */
+export function seed(text: string): bigint {
+  if (!/^\d{1,20}$/.test(text.trim())) throw wrongValue('seed', 'an integer in 0..2^64-1', text);
+  return BigInt(text.trim());
+}
+
+/** Classes by index or name, separated by commas. */
+export function classes(text: string): (number | string)[] {
+  return text.split(',').map((part) => (/^\d+$/.test(part.trim()) ? Number(part) : part.trim()));
+}
+
+/** A file name that ends in one of the given extensions. */
+export function file(...extensions: string[]): (text: string) => string {
+  return (text) => {
+    if (extensions.some((extension) => text.toLowerCase().endsWith(extension))) return text;
+    throw new InvalidArgumentError(`Expected a file name ending in ${extensions.join(' or ')}.`);
+  };
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { DdpmError, isArgumentError } from '../core/errors.ts';
+import { convertCommand } from './convert.ts';
+import { inspectCommand } from './inspect.ts';
+import { sampleCommand } from './sample.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+
+const program = new Command('ddpm-wasm')
+  .description('Denoising diffusion models: sample them, convert them from diffusers, look inside them.')
+  .version(version)
+  .helpCommand(false)
+  .addCommand(sampleCommand())
+  .addCommand(convertCommand())
+  .addCommand(inspectCommand())
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ddpm-wasm: ')) });
+
+for (const command of [program, ...program.commands]) {
+  command.exitOverride().copyInheritedSettings(program);
+  if (command !== program) command.option('--debug', 'show the stack of an error');
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** One line for the user; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (process.argv.includes('--debug')) console.error(error);
+  if (error instanceof Error && error.name === 'AbortError') {
+    console.error('ddpm-wasm: interrupted');
+    return 130;
+  }
+  if (isArgumentError(error)) {
+    const message = error.message.replace(`"${error.argument}"`, `"${flagOf(error.argument)}"`);
+    console.error(`ddpm-wasm: ${oneLine(message)}`);
+    return 2;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const known = error instanceof DdpmError || process.argv.includes('--debug');
+  console.error(`ddpm-wasm: ${oneLine(message)}${known ? '' : ' (unexpected; --debug shows where)'}`);
+  return 1;
+}
+
+/** The flag that sets a library option. */
+function flagOf(argument: string): string {
+  const flags: Record<string, string> = { timestepSpacing: 'spacing', varianceType: 'variance' };
+  return `--${flags[argument] ?? argument}`;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim();
+}

@@ -1,0 +1,173 @@
+import { assertInteger, assertNumber } from './core/assert.ts';
+import type { Condition, Denoiser } from './core/denoiser.ts';
+import { DdpmError, wrongKind, wrongValue } from './core/errors.ts';
+import type { Tensor } from './core/tensor.ts';
+import { guided } from './diffusion/guidance.ts';
+import type { Rng } from './diffusion/noise.ts';
+import { createPlan, type Plan, type PlanOptions } from './diffusion/plan.ts';
+import { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
+import { createSchedule, type Schedule } from './diffusion/schedule.ts';
+import { createEngine, type Engine } from './engine/engine.ts';
+import { loadModel } from './model/load.ts';
+import type { LoadOptions, Model } from './model/types.ts';
+
+/** Where a pipeline runs and what it is made with. */
+export interface PipelineOptions extends LoadOptions {
+  /** An engine to share; made when absent. */
+  readonly engine?: Engine;
+  /** A diffusers scheduler_config.json object instead of the model's own. */
+  readonly scheduler?: object;
+}
+
+/** What to sample; whatever a plan can be asked for may be given too. */
+export interface SampleOptions extends PlanOptions {
+  /** How many images. Default 1. */
+  readonly count?: number;
+  /** Decides every random number: an integer from 0 to 2^64 - 1. Default 0. */
+  readonly seed?: number | bigint;
+  readonly rng?: Rng;
+  /**
+   * One class for all images or one for each, by index or by name. By default a model with classes shows them in turn.
+   */
+  readonly class?: number | string | readonly (number | string)[];
+  /**
+   * Classifier-free guidance: none + guidance * (conditional - none). 0 and 1 are the plain network with one call;
+   * anything else needs a model with an unconditional label. Default: what the model recommends, else 0.
+   */
+  readonly guidance?: number;
+  /** Number of the first image within the seed's images, so that a run can be done in parts. Default 0. */
+  readonly first?: number;
+  /** Where to start instead of at fresh noise: unit-variance noise, or the images for `ddim-inverse`. */
+  readonly start?: Tensor;
+  readonly signal?: AbortSignal;
+}
+
+/** A model, its schedule and an engine: everything that sampling needs. Made by `loadPipeline`. */
+export interface Pipeline {
+  readonly model: Model;
+  readonly engine: Engine;
+  readonly schedule: Schedule;
+  /** What was assumed, ignored or replaced while loading; each one line. */
+  readonly notes: readonly string[];
+  /** The plan that `sample` would run. */
+  plan(options?: SampleOptions): Plan;
+  /** The images [count, channels, height, width], float32 in about [-1, 1]. */
+  sample(options?: SampleOptions): Promise<Tensor>;
+  /** The same, step by step; tensors are views that the next step overwrites. */
+  steps(options?: SampleOptions): AsyncGenerator<Step, void, void>;
+  /** Frees the network. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads a model: a bundled name, a diffusers folder, an .onnx file beside its scheduler_config.json, a URL of either,
+ * or the bytes of an .onnx file.
+ *
+ * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid` or `device-unavailable`.
+ * @example
+ * const pipeline = await loadPipeline('fashion');
+ * const images = await pipeline.sample({ count: 16, sampler: 'ddim', steps: 50, seed: 7, class: 'Sneaker' });
+ */
+export async function loadPipeline(
+  source: string | URL | Uint8Array,
+  options: PipelineOptions = {},
+): Promise<Pipeline> {
+  const { engine: given, scheduler, ...load } = options;
+  const engine = given ?? (await createEngine());
+  const model = await loadModel(source, load);
+  try {
+    const config = scheduler ?? model.schedulerConfig;
+    if (config === undefined)
+      throw new DdpmError(
+        'model-not-found',
+        `${model.name}: expected a scheduler_config.json beside the network, found none`,
+      );
+    return createPipeline(engine, model, createSchedule(engine, config as object));
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
+}
+
+function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipeline {
+  const prepare = (options: SampleOptions) => {
+    const { run, plan: planOptions, guidance } = splitOptions(model, options);
+    const plan = createPlan(schedule, planOptions);
+    if (plan.learnedVariance && model.outChannels !== 2 * model.shape[0])
+      throw wrongValue(
+        'varianceType',
+        `a fixed one, as the network predicts ${model.outChannels} channels and no variance`,
+        schedule.config.varianceType,
+      );
+    return { run, plan, denoiser: guidedDenoiser(engine, model, guidance) };
+  };
+
+  return {
+    model,
+    engine,
+    schedule,
+    notes: [...model.notes, ...schedule.notes],
+    plan: (options = {}) => prepare(options).plan,
+    async sample(options = {}) {
+      const { plan, denoiser, run } = prepare(options);
+      return runPlan(plan, denoiser, run);
+    },
+    steps(options = {}) {
+      const { plan, denoiser, run } = prepare(options);
+      return planSteps(plan, denoiser, run);
+    },
+    dispose: () => model.dispose(),
+  };
+}
+
+/** What goes to the run and what to the plan. */
+function splitOptions(model: Model, options: SampleOptions) {
+  if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
+  const { count = 1, seed = 0, rng, class: classes, guidance, first, start, signal, ...plan } = options;
+  assertInteger(count, 'count', 1, 1_000_000);
+  const labels = classLabels(model, classes, { count, first: first ?? 0 });
+  const condition: Condition | undefined = labels && { classLabels: labels };
+  const run: RunOptions = { shape: [count, ...model.shape], seed, rng, start, first, condition, signal };
+  return { run, plan, guidance: guidance ?? model.guidance ?? 0 };
+}
+
+function guidedDenoiser(engine: Engine, model: Model, scale: number): Denoiser {
+  assertNumber(scale, 'guidance', 0, 1000);
+  if (scale === 0 || scale === 1) return model.denoiser;
+  if (model.unconditional === undefined)
+    throw wrongValue('guidance', `0, as ${model.name} has no label that means "no class"`, scale);
+  return guided(engine, model.denoiser, { scale, unconditional: model.unconditional });
+}
+
+/** A class index for each image, or undefined for a model without classes. */
+function classLabels(
+  model: Model,
+  classes: SampleOptions['class'],
+  { count, first }: { count: number; first: number },
+): number[] | undefined {
+  if (model.classes === 0) {
+    if (classes !== undefined) throw wrongValue('class', `none, as ${model.name} is not class-conditional`, classes);
+    return undefined;
+  }
+  // every label but the one that means no class
+  const named = Array.from({ length: model.classes }, (_, i) => i).filter((label) => label !== model.unconditional);
+  if (classes === undefined) return Array.from({ length: count }, (_, k) => named[(first + k) % named.length]);
+  const list = (Array.isArray(classes) ? classes : [classes]).map((label) => classIndex(model, label));
+  if (list.length !== 1 && list.length !== count) throw wrongValue('class', `one class or ${count}`, list);
+  return Array.from({ length: count }, (_, k) => list[list.length === 1 ? 0 : k]);
+}
+
+function classIndex(model: Model, label: unknown): number {
+  const { labels, classes } = model;
+  if (typeof label === 'string') {
+    const index = labels?.findIndex((name) => name.toLowerCase() === label.toLowerCase()) ?? -1;
+    if (index >= 0) return index;
+    throw wrongValue(
+      'class',
+      labels ? `one of ${labels.join(', ')} or an index` : `an index in 0..${classes - 1}`,
+      label,
+    );
+  }
+  assertInteger(label, 'class', 0, classes - 1);
+  return label;
+}

@@ -1,0 +1,118 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { decode } from 'fast-png';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/cli.ts';
+
+const packageJson = JSON.parse(readFileSync('package.json', 'utf8'));
+
+function run(command: string, args: string[], cwd = '.'): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' });
+  expect(status, `${command} ${args.join(' ')}\n${stdout}${stderr}`).toBe(0);
+  return stdout;
+}
+
+describe('the packed tarball', () => {
+  let tarball = '';
+  let files: string[] = [];
+  beforeAll(() => {
+    const [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', 'dist']));
+    tarball = path.resolve('dist', packed.filename);
+    files = packed.files.map((file: { path: string }) => file.path);
+  });
+
+  it('holds the build, the bundled model and its card, and no sources or tests', () => {
+    expect(files).toEqual(
+      expect.arrayContaining([
+        'dist/index.js',
+        'dist/index.d.ts',
+        'dist/cli/main.js',
+        'dist/engine.wasm',
+        'LICENSE',
+        'README.md',
+      ]),
+    );
+    expect(files).toEqual(expect.arrayContaining(['models/fashion/model.onnx', 'models/fashion/README.md']));
+    expect(
+      files.filter((file) => !/^(dist\/|models\/|package\.json|README\.md|LICENSE|CHANGELOG\.md)/.test(file)),
+    ).toEqual([]);
+    expect(files.filter((file) => file.endsWith('.tgz'))).toEqual([]);
+  });
+
+  // the script of onnxruntime-node downloads CUDA libraries; where it fails npm drops the package and wasm takes over
+  it.each([
+    ['install scripts run, and fail where there is no network', []],
+    ['install scripts skipped', ['--ignore-scripts']],
+    ['the native package left out', ['--ignore-scripts', '--omit=optional']],
+  ])('installed in an empty folder samples the bundled model: %s', (_, flags) => {
+    const folder = temporaryFolder();
+    writeFileSync(path.join(folder, 'package.json'), '{ "private": true }');
+    run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...flags, tarball], folder);
+    const out = run('npx', ['--no', 'ddpm-wasm', 'sample', '--steps', '2', '--count', '4', '--out', 'x.png'], folder);
+    expect(out).toMatch(/x\.png: 4 images of 28x28 from fashion.* on (cpu|cuda|wasm)\n$/);
+    if (flags.includes('--omit=optional')) expect(out).toMatch('on wasm');
+    expect(decode(readFileSync(path.join(folder, 'x.png')))).toMatchObject({ width: 174, height: 174 });
+
+    writeFileSync(
+      path.join(folder, 'use.mjs'),
+      `import { loadPipeline } from 'ddpm-wasm';
+       const pipeline = await loadPipeline('fashion');
+       const { shape } = await pipeline.sample({ count: 2, sampler: 'ddim', steps: 2, seed: 1 });
+       console.log(JSON.stringify(shape));`,
+    );
+    expect(run('node', ['use.mjs'], folder)).toBe('[2,1,28,28]\n');
+  });
+
+  it('has entry points that publint and arethetypeswrong accept', () => {
+    run('npx', ['publint', '--strict', tarball]);
+    run('npx', ['attw', '--profile', 'esm-only', '--exclude-entrypoints', 'engine.wasm', '--', tarball]);
+  });
+});
+
+describe('what a user loads', () => {
+  it('is the engine under 24 kB, without imports', async () => {
+    const bytes = readFileSync('dist/engine.wasm');
+    expect(bytes.length).toBeLessThan(24_000);
+    expect(WebAssembly.Module.imports(await WebAssembly.compile(bytes))).toEqual([]);
+  });
+
+  it.each(['browser', 'node'] as const)(
+    'for sampling in %s has no converter, no command line and no image code',
+    async (platform) => {
+      const { metafile } = await build({
+        entryPoints: ['dist/index.js'],
+        bundle: true,
+        splitting: true,
+        format: 'esm',
+        platform,
+        metafile: true,
+        write: false,
+        outdir: 'out',
+        external: ['onnxruntime-*'],
+        tsconfigRaw: {}, // the paths of tsconfig.json lead to the sources
+        logLevel: 'silent',
+      });
+      const outputs = Object.values(metafile.outputs);
+      const entry = outputs.find((output) => output.entryPoint === 'dist/index.js')!;
+      const eager = new Set<string>();
+      const collect = (output: typeof entry) => {
+        for (const file of Object.keys(output.inputs)) eager.add(file);
+        for (const { path: name, kind } of output.imports)
+          if (kind === 'import-statement' && metafile.outputs[name]) collect(metafile.outputs[name]);
+      };
+      collect(entry);
+      const rooms = new Set([...eager].filter((file) => file.startsWith('dist/')).map((file) => file.split('/')[1]));
+      expect([...rooms].filter((room) => ['cli', 'train', 'serve', 'image'].includes(room))).toEqual([]);
+      expect([...eager].filter((file) => /onnx\/(convert|unet2d|graph|gradients)/.test(file))).toEqual([]);
+      expect([...eager].filter((file) => /commander|cli-progress|fast-png/.test(file))).toEqual([]);
+    },
+  );
+
+  it('declares dependencies with exact versions only', () => {
+    const { dependencies, optionalDependencies, devDependencies } = packageJson;
+    for (const version of Object.values({ ...dependencies, ...optionalDependencies, ...devDependencies }))
+      expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+});
