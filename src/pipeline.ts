@@ -19,7 +19,10 @@ export interface PipelineOptions extends LoadOptions {
   readonly scheduler?: object;
 }
 
-/** What to sample; whatever a plan can be asked for may be given too. */
+/**
+ * What to sample; whatever a plan can be asked for may be given too. Without a `sampler` the model's sampling.json
+ * applies where there is one, and else its scheduler config.
+ */
 export interface SampleOptions extends PlanOptions {
   /** How many images. Default 1. */
   readonly count?: number;
@@ -32,7 +35,7 @@ export interface SampleOptions extends PlanOptions {
   readonly class?: number | string | readonly (number | string)[];
   /**
    * Classifier-free guidance: none + guidance * (conditional - none). 0 and 1 are the plain network with one call;
-   * anything else needs a model with an unconditional label. Default: what the model recommends, else 0.
+   * anything else needs a model with an unconditional label. Default: what the model's sampling.json says, else 0.
    */
   readonly guidance?: number;
   /** Number of the first image within the seed's images, so that a run can be done in parts. Default 0. */
@@ -123,12 +126,20 @@ function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipel
 /** What goes to the run and what to the plan. */
 function splitOptions(model: Model, options: SampleOptions) {
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
-  const { count = 1, seed = 0, rng, class: classes, guidance, first, start, signal, ...plan } = options;
+  const { count = 1, seed = 0, rng, class: classes, first, start, signal, ...rest } = options;
   assertInteger(count, 'count', 1, 1_000_000);
   const labels = classLabels(model, classes, { count, first: first ?? 0 });
   const condition: Condition | undefined = labels && { classLabels: labels };
   const run: RunOptions = { shape: [count, ...model.shape], seed, rng, start, first, condition, signal };
-  return { run, plan, guidance: guidance ?? model.guidance ?? 0 };
+  const { guidance: recommended = 0, ...sampling } = model.sampling ?? {};
+  const { guidance = recommended, ...asked } = rest;
+  return { run, plan: asked.sampler === undefined ? withDefaults(asked, sampling) : asked, guidance };
+}
+
+/** The model's recommendation where nothing else is asked; a list of timesteps says how many steps there are. */
+function withDefaults(asked: PlanOptions, { steps, ...sampling }: PlanOptions): PlanOptions {
+  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
+  return { ...sampling, ...(given.timesteps ? {} : { steps }), ...given };
 }
 
 function guidedDenoiser(engine: Engine, model: Model, scale: number): Denoiser {

@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, Option } from 'commander';
+import { kindOf } from '#runtime';
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { withOutputs } from './output.ts';
 
@@ -34,15 +35,20 @@ async function convert(source: string, { out, dtype, json }: ConvertFlags): Prom
     import('../model/folder.ts'),
     import('../onnx/convert.ts'),
   ]);
-  const place = /^https?:\/\//.test(source) ? new URL(source) : source;
-  await assertCheckpoint(place);
-  const { network, config, schedulerConfig, labels } = await readFolder({ place });
+  if ((await kindOf(source)) !== 'folder')
+    throw new DdpmError('model-not-found', `${source}: expected a folder with config.json and safetensors weights`);
+  const { network, config, schedulerConfig, labels, sampling } = await readFolder({ place: source });
   if (network.kind === 'onnx') throw new DdpmError('model-invalid', `${source}: it is an ONNX model already`);
   const model = convertCheckpoint({ config, weights: network.tensors, dtype });
 
   const folder = isFile ? path.dirname(out) : out;
   if (!isFile) await makeFolder(out);
-  const described = { 'config.json': config, 'scheduler_config.json': schedulerConfig, 'labels.json': labels };
+  const described = {
+    'config.json': config,
+    'scheduler_config.json': schedulerConfig,
+    'labels.json': labels,
+    'sampling.json': sampling,
+  };
   const texts = Object.entries(described)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => ({ file: path.join(folder, name), content: `${JSON.stringify(value, null, 2)}\n` }));
@@ -75,11 +81,6 @@ async function writeAll(files: { file: string; content: Uint8Array | string }[],
     },
   );
   return { written: chosen.map(({ file }) => file), kept };
-}
-
-async function assertCheckpoint(place: string | URL): Promise<void> {
-  if (place instanceof URL || (await stat(place).catch(() => undefined))?.isDirectory()) return;
-  throw new DdpmError('model-not-found', `${place}: expected a folder with config.json and safetensors weights`);
 }
 
 async function makeFolder(folder: string): Promise<void> {

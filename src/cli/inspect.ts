@@ -32,9 +32,9 @@ async function inspect(source: string, flags: PlanFlags & { json?: boolean }): P
 }
 
 function facts({ model, schedule, notes }: Pipeline, plan: Plan) {
-  const { name, shape, outChannels, classes, labels, unconditional, guidance, device } = model;
+  const { name, shape, outChannels, classes, labels, unconditional, sampling, device } = model;
   return {
-    model: { name, shape, outChannels, classes, labels, unconditional, guidance, device },
+    model: { name, shape, outChannels, classes, labels, unconditional, sampling, device },
     schedule: schedule.config,
     plan: { sampler: plan.sampler, calls: plan.calls, timesteps: plan.timesteps, rows: plan.rows },
     notes,

@@ -1,5 +1,6 @@
 import { exists, joinPlace, readBytes, tryRead } from '#runtime';
 import { DdpmError, show } from '../core/errors.ts';
+import { parseSamplingConfig, type SamplingConfig } from '../core/samplingConfig.ts';
 import type { StoredTensor } from '../onnx/safetensors.ts';
 import { showPlace } from '../runtime/http.ts';
 import { inspectOnnx } from './inspect.ts';
@@ -12,6 +13,7 @@ export interface ModelFiles {
   readonly config?: JsonObject;
   readonly schedulerConfig?: JsonObject;
   readonly labels?: Labels;
+  readonly sampling?: SamplingConfig;
 }
 
 /** An ONNX graph, with the weights that lie outside it. */
@@ -70,16 +72,22 @@ export async function prepareOnnx(bytes: Uint8Array, name: string, folder?: Fold
 
 /** The JSON files of a model. Components are in folders of their own, or else all at the root, as in old pipelines. */
 async function describe(folder: Folder) {
-  const [inUnet, atRoot, inScheduler, besideIt, labels] = await Promise.all(
-    ['unet/config.json', 'config.json', 'scheduler/scheduler_config.json', 'scheduler_config.json', 'labels.json'].map(
-      (name) => json(folder, name),
-    ),
-  );
+  const names = [
+    'unet/config.json',
+    'config.json',
+    'scheduler/scheduler_config.json',
+    'scheduler_config.json',
+    'labels.json',
+    'sampling.json',
+  ];
+  const files = await Promise.all(names.map((name) => json(folder, name)));
+  const [inUnet, atRoot, inScheduler, besideIt, labels, sampling] = files;
   return {
     configFolder: inUnet ? 'unet/' : '',
     config: inUnet ?? atRoot,
     schedulerConfig: inScheduler ?? besideIt,
     labels: labels && parseLabels(labels, 'labels.json'),
+    sampling: sampling && parseSamplingConfig(sampling),
   };
 }
 

@@ -2,10 +2,8 @@ import * as v from 'valibot';
 import { DdpmError, show } from '../core/errors.ts';
 
 const maxClasses = 1_000_000;
-const maxGuidance = 1000;
 const nameList = 'a list of names';
 const classIndex = `an integer in 0..${maxClasses}`;
-const scale = `a number in 0..${maxGuidance}`;
 
 // every message says what was expected
 const labelsSchema = v.object(
@@ -19,12 +17,11 @@ const labelsSchema = v.object(
         v.maxValue(maxClasses, classIndex),
       ),
     ),
-    guidance: v.optional(v.pipe(v.number(scale), v.minValue(0, scale), v.maxValue(maxGuidance, scale))),
   },
   nameList,
 );
 
-/** What labels.json says: the names of the classes, the label that means none, the guidance scale recommended. */
+/** What labels.json says: the names of the classes, and the label that means none. */
 export type Labels = v.InferOutput<typeof labelsSchema>;
 
 /** The classes of a network: names where known, and how many. */
@@ -32,7 +29,6 @@ export interface Classes {
   readonly classes: number;
   readonly labels?: readonly string[];
   readonly unconditional?: number;
-  readonly guidance?: number;
 }
 
 /** Checks the object in a labels.json. @throws DdpmError `config-invalid`, naming the key. */
@@ -60,5 +56,5 @@ export function joinLabels(labels: Labels | undefined, known: number | undefined
   if (named! > classes)
     throw new DdpmError('config-invalid', `${name}: labels.json expected at most ${classes} labels, got ${named}`);
   const unconditional = labels.unconditional ?? (classes === labels.labels.length + 1 ? classes - 1 : undefined);
-  return { classes, labels: labels.labels, unconditional, guidance: labels.guidance };
+  return { classes, labels: labels.labels, unconditional };
 }

@@ -90,7 +90,7 @@ function modelOf(
   const { channels, height, width, outChannels } = denoiser.shape;
   if (channels === undefined || height === undefined || width === undefined || outChannels === undefined)
     throw wrongKind('size', `the height and width of an image, which ${name} leaves open`, undefined);
-  const { config, schedulerConfig, labels } = files;
+  const { config, schedulerConfig, labels, sampling } = files;
   const classes: Classes = denoiser.labelInput ? joinLabels(labels, labelCount(denoiser), name) : { classes: 0 };
   const unused = labels && !denoiser.labelInput ? ['labels.json is ignored: the network takes no class labels'] : [];
   return {
@@ -101,7 +101,7 @@ function modelOf(
     classes: classes.classes,
     labels: classes.labels,
     unconditional: classes.unconditional,
-    guidance: classes.guidance,
+    sampling,
     config,
     schedulerConfig,
     device: denoiser.device,

@@ -1,4 +1,5 @@
 import type { Denoiser } from '../core/denoiser.ts';
+import type { SamplingConfig } from '../core/samplingConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { ConcreteDevice, Device } from '../runtime/types.ts';
 
@@ -62,8 +63,8 @@ export interface Model {
   readonly labels?: readonly string[];
   /** The label that means no class at all, which classifier-free guidance needs. */
   readonly unconditional?: number;
-  /** The guidance scale that the model's author recommends, from labels.json. */
-  readonly guidance?: number;
+  /** How the model's author recommends to sample it, from sampling.json. */
+  readonly sampling?: SamplingConfig;
   /** The object in scheduler_config.json, or undefined where there is none. */
   readonly schedulerConfig?: Readonly<Record<string, unknown>>;
   /** The object in the network's config.json, or undefined where there is none. */

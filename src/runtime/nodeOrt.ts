@@ -20,9 +20,8 @@ export async function loadOrt(device: ConcreteDevice, options: { readonly thread
     if (device !== 'cpu') await assertUsable(device);
     return { ort: native.ort, device, zeroCopy: true, notes: [] };
   }
-  if (device !== 'cpu')
-    throw new DdpmError('device-unavailable', `${device} needs the package onnxruntime-node: ${native.reason}`);
-  const note = `onnxruntime-node cannot be loaded (${native.reason}): running on onnxruntime-web, which is slower`;
+  if (device !== 'cpu') throw new DdpmError('device-unavailable', `${device}: ${native.reason}`);
+  const note = `${native.reason}: running on onnxruntime-web, which is slower`;
   return { ...(await loadWasm(options.threads)), notes: [note] };
 }
 
@@ -59,7 +58,9 @@ async function loadNative(): Promise<{ ort: Ort; reason?: undefined } | { ort?: 
   try {
     return { ort: await import('onnxruntime-node') };
   } catch (error) {
-    return { reason: (error as Error).message.split('\n')[0] };
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === 'ERR_MODULE_NOT_FOUND' ? 'is not installed' : `cannot be loaded (${message.split('\n')[0]})`;
+    return { reason: `the package onnxruntime-node ${why}` };
   }
 }
 

@@ -40,7 +40,6 @@ describe('hostile files cause nothing but typed errors', () => {
       {
         labels: fc.array(fc.oneof(fc.string(), fc.jsonValue())),
         unconditional: fc.jsonValue(),
-        guidance: fc.jsonValue(),
       },
       { requiredKeys: ['labels'] },
     );

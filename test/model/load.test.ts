@@ -160,7 +160,6 @@ describe('loadModel: class labels', () => {
       { graph: { embedding: 5 }, labels: { labels } },
       { unconditional: undefined },
     ],
-    ['passes the recommended guidance on', { graph: {}, labels: { labels, guidance: 2.5 } }, { guidance: 2.5 }],
   ];
 
   it.each(cases)('%s', async (_, { graph, config, labels }, expected) => {
@@ -190,7 +189,6 @@ describe('loadModel: class labels', () => {
     [{}, 'labels.json: "labels" expected a list of names, got undefined'],
     [{ labels: ['a', 3] }, 'labels.json: "labels.1" expected a name, got 3'],
     [{ labels, unconditional: -1 }, 'labels.json: "unconditional" expected an integer in 0..1000000, got -1'],
-    [{ labels, guidance: 'high' }, 'labels.json: "guidance" expected a number in 0..1000, got "high"'],
     [{ labels, unconditional: 4 }, 'small: labels.json expected at most 4 labels, got 5'],
   ])('refuses labels.json %j by name', async (content, message) => {
     const file = write('small.onnx', smallGraph({ label: {}, embedding: 4 }));

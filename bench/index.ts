@@ -1,0 +1,6 @@
+// Prints what the README promises, each figure checked before it is timed. Run it with: npm run bench
+import { type Figure, printFigures } from './figure.ts';
+import { coldStart, loopOverhead } from './run.ts';
+
+const figures: Figure[] = [...(await loopOverhead()), ...coldStart()];
+printFigures(figures);

@@ -1,0 +1,25 @@
+import * as v from 'valibot';
+import { DdpmError } from './errors.ts';
+import { firstIssue, type Sampler, samplers } from './schedulerConfig.ts';
+
+const samplingSchema = v.object({
+  sampler: v.picklist(samplers),
+  steps: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  eta: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
+  guidance: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1000))),
+});
+
+/** How a model's author recommends to sample it. */
+export interface SamplingConfig {
+  readonly sampler: Sampler;
+  readonly steps?: number;
+  readonly eta?: number;
+  readonly guidance?: number;
+}
+
+/** Reads a sampling.json object. @throws DdpmError `config-invalid` naming the key. */
+export function parseSamplingConfig(json: unknown, file = 'sampling.json'): SamplingConfig {
+  const parsed = v.safeParse(samplingSchema, json);
+  if (!parsed.success) throw new DdpmError('config-invalid', `${file}: ${firstIssue(parsed.issues)}`);
+  return parsed.output;
+}

@@ -1,0 +1,161 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readSafetensors, toFloat32, writeSafetensors } from '../../src/onnx/index.ts';
+import { ddpmWasm, temporaryFolder } from '../support/cli.ts';
+import { maxDifference } from '../support/goldens.ts';
+
+const checkpoints = path.resolve('../shared/checkpoints');
+const source = path.join(checkpoints, 'class-scale-shift');
+
+describe.skipIf(!existsSync(source))('ddpm-wasm convert', () => {
+  const samples = async (cwd: string, model: string) => {
+    const args = ['sample', model, '--sampler', 'ddim', '--steps', 4, '--count', 2, '--raw', 'raw.safetensors'];
+    const outcome = await ddpmWasm(args, { cwd });
+    expect(outcome).toMatchObject({ code: 0, stderr: '' });
+    return toFloat32(readSafetensors(readFileSync(path.join(cwd, 'raw.safetensors'))).get('samples')!);
+  };
+
+  it('makes a folder that samples to the same bytes as the checkpoint', async () => {
+    const cwd = temporaryFolder();
+    const outcome = await ddpmWasm(['convert', source, '--out', 'model'], { cwd });
+    expect(outcome).toMatchObject({ code: 0, stderr: '' });
+    expect(outcome.stdout).toMatch(/^model\/model\.onnx: 0\.8\d MB of fp32, images of 3x8x8\n$/);
+    expect(readdirSync(path.join(cwd, 'model')).sort()).toEqual(['config.json', 'model.onnx', 'scheduler_config.json']);
+    expect(maxDifference(await samples(cwd, 'model'), await samples(cwd, source))).toBe(0);
+  });
+
+  it('makes an .onnx file with its configs beside it, leaving other configs there alone', async () => {
+    const cwd = temporaryFolder();
+    writeFileSync(path.join(cwd, 'config.json'), '{ "mine": true }');
+    const { code, stderr } = await ddpmWasm(['convert', source, '--out', 'net.onnx'], { cwd });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: 'note: config.json is another one already and was left as it is\n',
+    });
+    expect(readFileSync(path.join(cwd, 'config.json'), 'utf8')).toBe('{ "mine": true }');
+    expect(maxDifference(await samples(cwd, 'net.onnx'), await samples(cwd, source))).toBe(0);
+  });
+
+  it('--dtype fp16 halves the file and moves samples by less than 0.02', async () => {
+    const cwd = temporaryFolder();
+    await ddpmWasm(['convert', source, '--out', 'full'], { cwd });
+    const { code, stdout } = await ddpmWasm(['convert', source, '--out', 'half', '--dtype', 'fp16', '--json'], { cwd });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ dtype: 'fp16', shape: [3, 8, 8], classes: 10 });
+    const size = (folder: string) => statSync(path.join(cwd, folder, 'model.onnx')).size;
+    expect(size('half') / size('full')).toBeLessThan(0.55);
+    expect(maxDifference(await samples(cwd, 'half'), await samples(cwd, 'full'))).toBeLessThan(0.02);
+  });
+
+  it('gives the same bytes twice', async () => {
+    const cwd = temporaryFolder();
+    for (const out of ['a.onnx', 'b.onnx']) await ddpmWasm(['convert', source, '--out', out], { cwd });
+    expect(readFileSync(path.join(cwd, 'a.onnx')).equals(readFileSync(path.join(cwd, 'b.onnx')))).toBe(true);
+  });
+});
+
+describe('bad checkpoints give one line and exit 1 or 2, and leave nothing behind', () => {
+  const config = {
+    _class_name: 'UNet2DModel',
+    sample_size: 8,
+    in_channels: 1,
+    out_channels: 1,
+    block_out_channels: [8],
+    down_block_types: ['DownBlock2D'],
+    up_block_types: ['UpBlock2D'],
+    layers_per_block: 1,
+    norm_num_groups: 4,
+    attention_head_dim: 8,
+  };
+  const weights = writeSafetensors({ 'conv_in.bias': { data: new Float32Array(8), shape: [8] } });
+  const lying = new Uint8Array(weights);
+  new DataView(lying.buffer).setBigUint64(0, 2n ** 60n, true);
+
+  it.each([
+    ['no folder', {}, 'nowhere', 1, 'nowhere: expected a folder with config.json and safetensors weights'],
+    ['no config', { 'diffusion_pytorch_model.safetensors': weights }, 'in', 1, 'config.json'],
+    ['no weights', { 'config.json': config }, 'in', 1, 'diffusion_pytorch_model.safetensors: expected the weights'],
+    [
+      'only a pickle',
+      { 'config.json': config, 'diffusion_pytorch_model.bin': 'x' },
+      'in',
+      1,
+      'safe_serialization=True',
+    ],
+    [
+      'a config that is no JSON',
+      { 'config.json': '{', 'diffusion_pytorch_model.safetensors': weights },
+      'in',
+      1,
+      'config.json: not JSON',
+    ],
+    [
+      'an unknown block',
+      {
+        'config.json': { ...config, down_block_types: ['SkipDownBlock2D'] },
+        'diffusion_pytorch_model.safetensors': weights,
+      },
+      'in',
+      1,
+      '"SkipDownBlock2D"',
+    ],
+    [
+      'missing tensors',
+      { 'config.json': config, 'diffusion_pytorch_model.safetensors': weights },
+      'in',
+      1,
+      'got no such tensor',
+    ],
+    ['a header that lies', { 'config.json': config, 'diffusion_pytorch_model.safetensors': lying }, 'in', 1, 'header'],
+    [
+      'a truncated file',
+      { 'config.json': config, 'diffusion_pytorch_model.safetensors': weights.subarray(0, 40) },
+      'in',
+      1,
+      'diffusion_pytorch_model.safetensors',
+    ],
+  ])('%s', async (_, files, from, code, message) => {
+    const cwd = temporaryFolder();
+    mkdirSync(path.join(cwd, 'in'));
+    for (const [name, content] of Object.entries(files)) {
+      const plain = typeof content === 'string' || content instanceof Uint8Array;
+      writeFileSync(path.join(cwd, 'in', name), plain ? content : JSON.stringify(content));
+    }
+    const outcome = await ddpmWasm(['convert', from, '--out', 'out'], { cwd });
+    expect(outcome.stderr).toContain(message);
+    expect(outcome.stderr).toMatch(/^ddpm-wasm: [^\n]+\n$/);
+    expect(outcome).toMatchObject({ code, stdout: '' });
+    expect(existsSync(path.join(cwd, 'out'))).toBe(false);
+  });
+
+  it('no --out', async () => {
+    const { code, stderr } = await ddpmWasm(['convert', 'in']);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: "ddpm-wasm: required option '--out <path>' not specified\n" });
+  });
+
+  it('a parent folder that does not exist', async () => {
+    const outcome = await ddpmWasm(['convert', existsSync(source) ? source : 'in', '--out', '/nowhere/deep/out']);
+    expect(outcome).toMatchObject({ code: 1, stdout: '' });
+  });
+});
+
+describe('ddpm-wasm inspect', () => {
+  it('prints the model, its schedule and the plan’s rows', async () => {
+    const { code, stdout, stderr } = await ddpmWasm(['inspect', '--sampler', 'ddim', '--steps', 10]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('model     fashion, 1 x 28 x 28, predicts epsilon, on cpu');
+    expect(stdout).toContain('T-shirt/top, Trouser');
+    expect(stdout).toContain('plan      ddim, 10 steps, 10 network calls an image');
+    expect(stdout).toMatch(/timestep +a +b +clip +model +start +sigma\n +900 +60\.8305 +-60\.8223 +1 /);
+  });
+
+  it('prints every digit with --json', async () => {
+    const { stdout } = await ddpmWasm(['inspect', '--sampler', 'ddim', '--steps', 4, '--json']);
+    const { model, schedule, plan } = JSON.parse(stdout);
+    expect(model).toMatchObject({ name: 'fashion', classes: 11, unconditional: 10 });
+    expect(schedule).toMatchObject({ className: 'DDPMScheduler', betaSchedule: 'linear' });
+    expect(plan).toMatchObject({ sampler: 'ddim', calls: 4, timesteps: [750, 500, 250, 0] });
+    expect(plan.rows[0]).toMatchObject({ timestep: 750, clip: 1, sigma: 0 });
+  });
+});
