@@ -22,7 +22,8 @@ export class OutputFile {
   static async open(target: string): Promise<OutputFile> {
     const folder = path.dirname(target);
     const status = await stat(folder).catch(() => undefined);
-    if (!status?.isDirectory()) throw failed(target, `the folder ${folder} does not exist`);
+    if (!status) throw failed(target, `the folder ${folder} does not exist`);
+    if (!status.isDirectory()) throw failed(target, `${folder} is not a folder`);
     if ((await stat(target).catch(() => undefined))?.isDirectory()) throw failed(target, 'it is a folder');
     const temporary = path.join(folder, `.${path.basename(target)}.${process.pid}.tmp`);
     try {
@@ -74,6 +75,7 @@ function failed(target: string, why: string): DdpmError {
 function reason(error: unknown): string {
   const reasons: Record<string, string> = {
     EACCES: 'permission denied',
+    ENOENT: 'the folder takes no files',
     EPERM: 'permission denied',
     EROFS: 'the file system is read-only',
     ENOSPC: 'the disk is full',

@@ -59,7 +59,7 @@ async function find(source: string | URL | Uint8Array, { signal }: LoadOptions):
       return { name, files: await readFolder({ place, signal }) };
     case 'file':
       if (!/\.onnx$/i.test(name)) throw notOnnx(name);
-      return { name: name.slice(0, -5), files: await readOnnxFile({ place: folderOf(place), signal }, name) };
+      return { name: fileTitle(place), files: await readOnnxFile({ place: folderOf(place), signal }, name) };
     default:
       throw new DdpmError('model-not-found', `${source}: expected a file, a folder${await bundledList()}, found none`);
   }
@@ -147,6 +147,12 @@ function urlOf(source: string): URL {
 function nameOf(place: string | URL): string {
   const path = place instanceof URL ? place.pathname : place;
   return path.split(/[/\\]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
+}
+
+/** An .onnx file's name without the ending; a model.onnx is known by its folder. */
+function fileTitle(place: string | URL): string {
+  const title = nameOf(place).slice(0, -5);
+  return title === 'model' ? nameOf(folderOf(place)) : title;
 }
 
 function notOnnx(name: string): DdpmError {

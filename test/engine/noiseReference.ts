@@ -21,12 +21,9 @@ export function normalReference(seed: bigint, draw: number, image: bigint, eleme
   const words = philoxReference(seed, counter);
   const [a, b] = output < 2 ? [words[0], words[1]] : [words[2], words[3]];
 
-  // a radius, an angle of up to 45 degrees from an axis, the axis, and which of its two ends
-  const u = Math.fround(Math.fround(a >>> 1) + 0.5) * 2 ** -31;
-  const turn = Math.fround((b << 1) | 0) * 2 ** -31;
+  const u = Math.fround(Math.fround(a & 0x7fffffff) + 0.5) * 2 ** -31;
+  const phi = (Math.PI / 2) * Math.fround(b | 0) * 2 ** -31;
   const radius = Math.sqrt(-2 * Math.log(u));
-  const across = radius * Math.sin((Math.PI / 4) * turn);
-  const along = radius * Math.cos((Math.PI / 4) * turn) * (a & 1 ? -1 : 1);
-  const [first, second] = b >>> 31 ? [across, along] : [along, across];
-  return [output % 2 === 0 ? first : second, radius];
+  const end = a >>> 31 ? -radius : radius;
+  return [end * (output % 2 === 0 ? Math.cos(phi) : Math.sin(phi)), radius];
 }
