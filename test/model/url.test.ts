@@ -32,7 +32,7 @@ describe('loadModel from a URL', () => {
     const source = `${url}/models/small/model.onnx`;
     for (const given of [source, new URL(source)]) {
       const model = await loadModel(given, { device: 'cpu' });
-      expect(model).toMatchObject({ name: 'model', schedulerConfig: scheduler });
+      expect(model).toMatchObject({ name: 'small', schedulerConfig: scheduler });
       await model.dispose();
     }
   });
