@@ -19,7 +19,7 @@ const denoiser: Denoiser = (x, timesteps) => {
 };
 
 // The sampler, as a table: each row says what to ask the network and how to combine its answer with the state.
-const plan = createPlan(schedule, { steps: 50 });
+const plan = createPlan(schedule, { steps: 500 });
 const { timestep, a, b, x, model, start, sigma } = plan.rows[0];
 console.log(`row 1 of ${plan.rows.length}, timestep ${timestep}:`);
 console.log(`  start = ${a.toFixed(3)} x + ${b.toFixed(3)} model`);
