@@ -1,5 +1,6 @@
-// float64 logarithm, sine and cosine by their power series, whose coefficients are written as what they are; relative error
-// below 1e-15 (4e-16 typical) where they are used. The tables that a libm carries for huge angles are not needed here.
+// float64 logarithm, sine and cosine by their power series, whose coefficients are written as what they are. The first
+// term left out is below 1e-17 of the result, so what is lost is a few roundings. The tables that a libm carries for huge
+// angles are not needed here.
 
 /** ln x for normal, positive x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), ln m = 2 atanh((m-1)/(m+1)), cut after s^23. */
 export function ln(x: f64): f64 {
@@ -21,22 +22,24 @@ export function ln(x: f64): f64 {
   return <f64>(bits >> 52) * LN2 + 2 * (s + s * v * p);
 }
 
-/** The angle less the nearest multiple of a right angle, for `cosOf` and `sinOf`; |angle| of a few turns at most. */
-// @ts-ignore: decorator
-@inline
-export function reduced(angle: f64): f64 {
-  return angle - quarters(angle) * HALF_PI;
+/** What `turn` found last. */
+export let cosine: f64 = 0;
+export let sine: f64 = 0;
+
+/** The cosine and the sine of an angle of a few turns at most. */
+export function turn(angle: f64): void {
+  const quarters = nearest(angle * (1 / HALF_PI));
+  const x = angle - quarters * HALF_PI;
+  const quarter = <i32>quarters;
+  const c = cosSeries(x);
+  const s = sinSeries(x);
+  // a choice without a branch, which would be guessed wrong half of the time
+  cosine = select<f64>(s, c, quarter & 1) * <f64>(1 - ((quarter + 1) & 2));
+  sine = select<f64>(c, s, quarter & 1) * <f64>(1 - (quarter & 2));
 }
 
-/** How many right angles `reduced` took away. */
-// @ts-ignore: decorator
-@inline
-export function quarters(angle: f64): f64 {
-  return nearest(angle * (1 / HALF_PI));
-}
-
-/** sin x for |x| <= pi/4: the series to x^17 / 17!. */
-export function sinSeries(x: f64): f64 {
+// sin x for |x| <= pi/4: the series to x^17 / 17!
+function sinSeries(x: f64): f64 {
   const v = x * x;
   let p: f64 = 1 - v * (1.0 / (16 * 17));
   p = 1 - v * (1.0 / (14 * 15)) * p;
@@ -48,8 +51,8 @@ export function sinSeries(x: f64): f64 {
   return x - x * v * (1.0 / (2 * 3)) * p;
 }
 
-/** cos x for |x| <= pi/4: the series to x^18 / 18!. */
-export function cosSeries(x: f64): f64 {
+// cos x for |x| <= pi/4: the series to x^18 / 18!
+function cosSeries(x: f64): f64 {
   const v = x * x;
   let p: f64 = 1 - v * (1.0 / (17 * 18));
   p = 1 - v * (1.0 / (15 * 16)) * p;

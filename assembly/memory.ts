@@ -28,3 +28,6 @@ export function mark(): usize {
 export function reset(mark: usize): void {
   top = mark;
 }
+
+/** Elements that a kernel of several passes goes over at a time: its buffers then stay in the first-level cache. */
+export const RUN = 1024;

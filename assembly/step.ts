@@ -1,28 +1,29 @@
 // One row of a plan over a batch of images: the kernel of every sampler.
 //
-// The work goes in runs of RUN elements, small enough that noise and estimates stay in the first-level cache between the
-// passes. The order of the sums is fixed (x, model, start, h1, h2, h3, saved, noise), so the result depends neither on
-// which terms a row leaves out nor on how a batch is split.
+// The order of the sums is fixed (x, model, start, h1, h2, h3, saved, noise), so the result depends neither on which terms
+// a row leaves out nor on how a batch is split.
 
-import { add, begin, combine, divide, estimate } from './combine';
-import { alloc, mark, reset } from './memory';
+import { RUN, alloc, mark, reset } from './memory';
 import { fill, setSeed } from './random';
 import * as Row from './row';
-import { quantile } from './threshold';
+import * as Slot from './sweep';
+import { SWEEP_BYTES, clearSweep, operand, pointerAt, sweep } from './sweep';
+import { limit, quantile } from './threshold';
 import { scaleNoise } from './variance';
 
-const RUN = 1024; // elements; a multiple of the 16 that make a group of noise
+// where `buffers` holds which pointer; h2, h3 and saved follow h1
+const BUFFER_X = 0;
+const BUFFER_MODEL = 4;
+const BUFFER_H1 = 8;
+const BUFFER_NOISE = 24;
+const BUFFER_START = 28;
+const BUFFER_OUT = 32;
 
 const startRun = memory.data(RUN * 4, 16);
 const noiseRun = memory.data(RUN * 4, 16);
-
-// where `buffers` holds which pointer
-const X = 0;
-const MODEL = 4;
-const H1 = 8; // and h2, h3, saved
-const NOISE = 24;
-const START_OUT = 28;
-const OUT = 32;
+const measures = memory.data(SWEEP_BYTES); // the sweep whose estimates are measured for thresholding
+const estimates = memory.data(SWEEP_BYTES); // the one whose estimates are then thresholded
+const sums = memory.data(3 * SWEEP_BYTES); // those that add up: x, model, start and a term, then two terms more each
 
 /**
  * Runs a row (see row.ts) for `images` images of `pixels` elements. `buffers` points to nine pointers: x, model, h1, h2,
@@ -42,66 +43,120 @@ export function step(
   draw: u32,
   first: u64,
 ): i32 {
-  const drawing = weight(row, Row.SIGMA) != 0 && load<usize>(buffers, NOISE) == 0;
-  if (drawing) setSeed(seed);
+  const noisy = weight(row, Row.SIGMA) != 0;
+  const noise = load<usize>(buffers, BUFFER_NOISE);
+  const scaled = noisy && isScaled(row);
+  const thresholded = weight(row, Row.THRESHOLD_RATIO) > 0;
+  const end = setSweeps(row, buffers, thresholded);
+  if (noisy && !noise) setSeed(seed);
+
   for (let i = 0; i < images; i++) {
-    const imageAt = <usize>(i * pixels) << 2;
-    const model = load<usize>(buffers, MODEL) + (<usize>(i * modelStride) << 2);
-    let limit: f32 = 0;
-    if (weight(row, Row.THRESHOLD_RATIO) > 0) {
-      limit = limitOf(row, load<usize>(buffers, X) + imageAt, model, pixels);
-      if (limit < 0) return 0;
-    }
+    const image = <usize>(i * pixels) << 2;
+    const model = <usize>(i * modelStride) << 2;
+    const reach = thresholded ? reachOf(row, image, model, pixels) : 0;
+    if (reach < 0) return 0;
     for (let done = 0; done < pixels; done += RUN) {
       const count = min(RUN, pixels - done);
-      if (drawing) fill(noiseRun, count, draw, first + i, done >> 4);
-      const at = <usize>done << 2;
-      run(row, buffers, imageAt + at, model + at, <usize>pixels << 2, <usize>count << 2, limit);
+      const bytes = <usize>count << 2;
+      const at = image + (<usize>done << 2);
+      const modelAt = model + (<usize>done << 2);
+      if (noisy && !noise) fill(noiseRun, count, draw, first + i, done >> 4);
+      if (scaled) {
+        const variance = load<usize>(buffers, BUFFER_MODEL) + modelAt + (<usize>pixels << 2);
+        scaleNoise(noiseRun, noise ? noise + at : noiseRun, row, variance, bytes);
+      }
+      if (thresholded) {
+        sweep(estimates, at, modelAt, bytes);
+        limit(pointerAt(estimates, Slot.START, at), reach, bytes);
+      }
+      sweep(sums, at, modelAt, bytes);
+      for (let rest = sums + SWEEP_BYTES; rest < end; rest += SWEEP_BYTES) sweep(rest, at, at, bytes);
     }
   }
   return 1;
 }
 
-// how far an image's estimates may reach; negative if there is no memory to find out
-function limitOf(row: usize, x: usize, model: usize, pixels: i32): f32 {
-  const before = mark();
-  const estimates = alloc(4 * <f64>pixels);
-  if (!estimates) return -1;
-  for (let at: usize = 0; at < <usize>pixels << 2; at += 4 * RUN) {
-    const bytes = min((<usize>pixels << 2) - at, 4 * RUN);
-    estimate(estimates + at, x + at, weight(row, Row.A), model + at, weight(row, Row.B), Infinity, bytes);
+// the tables of a row; where they end
+function setSweeps(row: usize, buffers: usize, thresholded: bool): usize {
+  const x = load<usize>(buffers, BUFFER_X);
+  const model = load<usize>(buffers, BUFFER_MODEL);
+  const out = load<usize>(buffers, BUFFER_OUT);
+  const kept = load<usize>(buffers, BUFFER_START);
+  const start = kept ? kept : startRun;
+  const wStart = weight(row, Row.W_START);
+
+  clearSweep(sums);
+  operand(sums, Slot.OUT, out, Infinity);
+  operand(sums, Slot.TERM_X, x, weight(row, Row.W_X));
+  operand(sums, Slot.TERM_MODEL, model, weight(row, Row.W_MODEL));
+  operand(sums, Slot.START, start, wStart, kept != 0);
+  if (thresholded) {
+    // the estimate is ready before the sum and comes in as its x
+    clearSweep(measures);
+    clearSweep(estimates);
+    setEstimate(measures, row, x, model);
+    setEstimate(estimates, row, x, model);
+    operand(estimates, Slot.START, start, 0, kept != 0);
+    operand(sums, Slot.X, start, 1, kept != 0);
+  } else if (kept != 0 || wStart != 0) {
+    setEstimate(sums, row, x, model);
+    operand(sums, Slot.OUT, out, weight(row, Row.CLIP));
   }
-  const reach = quantile(estimates, pixels, weight(row, Row.THRESHOLD_RATIO));
+  return setOthers(row, buffers, out);
+}
+
+function setEstimate(table: usize, row: usize, x: usize, model: usize): void {
+  operand(table, Slot.X, x, weight(row, Row.A));
+  operand(table, Slot.MODEL, model, weight(row, Row.B));
+}
+
+// the terms after the estimate: the history, then the noise
+function setOthers(row: usize, buffers: usize, out: usize): usize {
+  table = sums;
+  slot = Slot.OTHER;
+  for (let i = 0; i < 4; i++) add(load<usize>(buffers + (i << 2), BUFFER_H1), weight(row, Row.W_H1 + i), out, true);
+  const noise = load<usize>(buffers, BUFFER_NOISE);
+  const sigma = weight(row, Row.SIGMA);
+  if (sigma != 0 && isScaled(row)) add(noiseRun, 1, out, false);
+  else add(noise ? noise : noiseRun, sigma, out, noise != 0);
+  return table + SWEEP_BYTES;
+}
+
+let table: usize = 0; // the last table in use
+let slot: usize = 0; // its next free operand
+
+function add(pointer: usize, factor: f32, out: usize, moves: bool): void {
+  if (factor == 0) return;
+  if (slot > Slot.OTHER) {
+    table += SWEEP_BYTES;
+    clearSweep(table);
+    operand(table, Slot.TERM_X, out, 1);
+    operand(table, Slot.OUT, out, Infinity);
+    slot = Slot.TERM_MODEL;
+  }
+  operand(table, slot, pointer, factor, moves);
+  slot = slot == Slot.TERM_MODEL ? Slot.OTHER : Slot.START;
+}
+
+// how far an image's estimates may reach; negative if there is no memory to find out
+function reachOf(row: usize, image: usize, model: usize, pixels: i32): f32 {
+  const before = mark();
+  const values = alloc(4 * <f64>pixels);
+  if (!values) return -1;
+  operand(measures, Slot.START, values - image, 0);
+  const bytes = <usize>pixels << 2;
+  for (let done: usize = 0; done < bytes; done += 4 * RUN) {
+    sweep(measures, image + done, model + done, min(bytes - done, 4 * RUN));
+  }
+  const reach = quantile(values, pixels, weight(row, Row.THRESHOLD_RATIO));
   reset(before);
   return min<f32>(max<f32>(reach, 1), weight(row, Row.THRESHOLD_MAX));
 }
 
-// one run of one image; its elements begin `at` bytes into the images, the model's values for them at `model`, and what
-// their variance comes from `half` bytes further
-function run(row: usize, buffers: usize, at: usize, model: usize, half: usize, bytes: usize, limit: f32): void {
-  const x = load<usize>(buffers, X) + at;
-  const startOut = load<usize>(buffers, START_OUT);
-  const start = startOut ? startOut + at : startRun;
-  if (startOut || weight(row, Row.W_START) != 0) {
-    const clip = limit == 0 ? weight(row, Row.CLIP) : limit;
-    estimate(start, x, weight(row, Row.A), model, weight(row, Row.B), clip, bytes);
-    if (limit != 0) divide(start, limit, bytes);
-  }
-
-  begin();
-  add(weight(row, Row.W_X), x);
-  add(weight(row, Row.W_MODEL), model);
-  add(weight(row, Row.W_START), start);
-  for (let i = 0; i < 4; i++) add(weight(row, Row.W_H1 + i), load<usize>(buffers + (i << 2), H1) + at);
-  if (weight(row, Row.SIGMA) != 0) addNoise(row, load<usize>(buffers, NOISE), at, model + half, bytes);
-  combine(load<usize>(buffers, OUT) + at, bytes);
-}
-
-function addNoise(row: usize, noise: usize, at: usize, variance: usize, bytes: usize): void {
-  noise = noise ? noise + at : noiseRun;
-  if (load<f64>(row + (Row.VARIANCE << 3)) == Row.VARIANCE_FIXED) return add(weight(row, Row.SIGMA), noise);
-  scaleNoise(noiseRun, noise, row, variance, bytes);
-  add(1, noiseRun);
+// @ts-ignore: decorator
+@inline
+function isScaled(row: usize): bool {
+  return load<f64>(row + (Row.VARIANCE << 3)) != Row.VARIANCE_FIXED;
 }
 
 // @ts-ignore: decorator

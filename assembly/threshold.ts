@@ -20,6 +20,14 @@ export function quantile(values: usize, count: i32, ratio: f32): f32 {
   return weight < 0.5 ? a + weight * (b - a) : b - (b - a) * (1 - weight);
 }
 
+/** values = clamp(values, -reach, reach) / reach, in place; all NaN if `reach` is. */
+export function limit(values: usize, reach: f32, bytes: usize): void {
+  for (const end = values + bytes; values < end; values += 4) {
+    const value = load<f32>(values);
+    store<f32>(values, (value > reach ? reach : value < -reach ? -reach : value) / reach);
+  }
+}
+
 let found: u32 = 0; // the bits of the value at the rank, and of the one after it
 let following: u32 = 0;
 

@@ -1,7 +1,7 @@
 // The stream of torch.Generator().manual_seed(seed) on the CPU: MT19937 (Matsumoto and Nishimura, 1998) and torch.randn's
 // two ways from its words to float32 normal deviates.
 
-import { cosSeries, ln, quarters, reduced, sinSeries } from './math64';
+import { cosine, ln, sine, turn } from './math64';
 
 const WORDS: u32 = 624;
 const SHIFT: u32 = 397;
@@ -57,14 +57,13 @@ function uniforms(state: usize, out: usize, count: i32): void {
 function boxMuller16(p: usize): void {
   for (const end = p + 32; p < end; p += 4) {
     const radius = sqrt(-2 * ln(<f64>(<f32>1 - load<f32>(p))));
-    const angle = <f64>(load<f32>(p, 32) * TWO_PI);
-    store<f32>(p, <f32>(radius * cosine(angle)));
-    store<f32>(p, <f32>(radius * cosine(angle - HALF_PI)), 32);
+    turn(<f64>(load<f32>(p, 32) * TWO_PI));
+    store<f32>(p, <f32>(radius * cosine));
+    store<f32>(p, <f32>(radius * sine), 32);
   }
 }
 
 const TWO_PI: f32 = 6.2831854820251465;
-const HALF_PI: f64 = 1.5707963267948966;
 
 // fewer than sixteen: pairs in float64, of which the second waits for the next call
 function few(state: usize, out: usize, count: i32): void {
@@ -74,10 +73,10 @@ function few(state: usize, out: usize, count: i32): void {
       store<f32>(out, <f32>load<f64>(state, SECOND));
       continue;
     }
-    const angle = 2 * 3.141592653589793 * uniform53(state);
+    turn(2 * 3.141592653589793 * uniform53(state));
     const radius = sqrt(-2 * ln(1 - uniform53(state)));
-    store<f32>(out, <f32>(radius * cosine(angle)));
-    store<f64>(state, radius * cosine(angle - HALF_PI), SECOND);
+    store<f32>(out, <f32>(radius * cosine));
+    store<f64>(state, radius * sine, SECOND);
     store<u32>(state, 1, WAITING);
   }
 }
@@ -85,14 +84,6 @@ function few(state: usize, out: usize, count: i32): void {
 function uniform53(state: usize): f64 {
   const high = <u64>word(state);
   return <f64>(((high << 32) | word(state)) & 0x1fffffffffffff) * (1.0 / 9007199254740992);
-}
-
-// cos of an angle of a few turns at most
-function cosine(angle: f64): f64 {
-  const x = reduced(angle);
-  const quarter = <i32>quarters(angle);
-  const value = quarter & 1 ? -sinSeries(x) : cosSeries(x);
-  return quarter & 2 ? -value : value;
 }
 
 function word(state: usize): u32 {

@@ -1,6 +1,7 @@
 // Prints what the README promises, each figure checked before it is timed. Run it with: npm run bench
 import { type Figure, printFigures } from './figure.ts';
+import { kernelFigures } from './kernels.ts';
 import { coldStart, loopOverhead } from './run.ts';
 
-const figures: Figure[] = [...(await loopOverhead()), ...coldStart()];
+const figures: Figure[] = [...kernelFigures(), ...(await loopOverhead()), ...coldStart()];
 printFigures(figures);

@@ -152,9 +152,8 @@ class Run {
     );
     const modelStride = this.#modelShape ? sizeOf(this.#modelShape.slice(1)) : this.#pixels;
     const at = this.#rows + index * rowFields * 8;
-    const mark = wasm.mark();
-    wasm.step(at, this.#buffers, this.#count, this.#pixels, modelStride, seed, draw, first);
-    wasm.reset(mark);
+    const done = wasm.step(at, this.#buffers, this.#count, this.#pixels, modelStride, seed, draw, first);
+    if (!done) throw new DdpmError('out-of-memory', "one image more than the engine's memory can hold");
   }
 
   #tensor(pointer: number, shape: readonly number[]): Tensor {

@@ -26,7 +26,7 @@ export interface EngineExports extends WebAssembly.Exports {
     seed: bigint,
     draw: number,
     first: bigint,
-  ): void;
+  ): number; // 0 where there is no memory for thresholding
   mix(out: number, x: number, y: number, coefficients: number, images: number, pixels: number): void;
   finite(values: number, count: number): number;
   toBytes(out: number, x: number, channels: number, plane: number): void;

@@ -46,8 +46,8 @@ describe('the oracle denoiser of N(m, s^2): 4,096 samples', () => {
   it.each([
     ['ddpm', 1000, { varianceType: 'fixed_small' }],
     ['ddpm', 1000, { varianceType: 'fixed_large' }],
-    ['ddim', 200, { eta: 0 }],
-    ['ddim', 200, { eta: 1 }],
+    ['ddim', 1000, { eta: 0 }],
+    ['ddim', 1000, { eta: 1 }],
   ] as const)(
     '%s in %i steps %j have its mean within 4 sigma, its variance within 9%% + bias',
     async (sampler, steps, options) => {

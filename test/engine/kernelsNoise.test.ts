@@ -53,6 +53,19 @@ describe('normals', () => {
     },
   );
 
+  it('200000 elements are within 3.5e-7 of their radius, and within 6e-8 of it in the root mean square', () => {
+    const values = drawNormals(engine, 1, 200_000, { seed: 8n, draw: 3, first: 5n });
+    let [worst, squares] = [0, 0];
+    for (let i = 0; i < values.length; i++) {
+      const [expected, radius] = normalReference(8n, 3, 5n, i, philox);
+      const error = (values[i] - expected) / radius;
+      worst = Math.max(worst, Math.abs(error));
+      squares += error ** 2;
+    }
+    expect(worst).toBeLessThan(3.5e-7);
+    expect(Math.sqrt(squares / values.length)).toBeLessThan(6e-8);
+  });
+
   it('image k of a batch is image k alone, whatever the size, bit for bit', () => {
     for (const pixels of [1, 15, 16, 17, 31, 32, 33, 47, 784, 1023]) {
       const batch = drawNormals(engine, 5, pixels, { seed: 3n, draw: 2, first: 10n });

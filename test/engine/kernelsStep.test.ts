@@ -25,6 +25,7 @@ function batchOf(images: number, pixels: number, stride = pixels): Batch {
 }
 
 const clipped: Row = { a: 1.7, b: -1.3, clip: 1 };
+const all = [0.4, -0.2, 0.6, 0.1, -0.3, 0.2, 0.5];
 const rows: Record<string, Row> = {
   'x, start and noise': { ...clipped, weights: [0.4, 0, 0.6], sigma: 0.1 },
   'x and start': { ...clipped, weights: [0.4, 0, 0.6] },
@@ -34,10 +35,12 @@ const rows: Record<string, Row> = {
   'start alone, unclipped': { a: 1.7, b: -1.3, weights: [0, 0, 1] },
   'x, start and h1': { ...clipped, weights: [0.4, 0, 0.6, 0.2] },
   'model, h1, h2, h3': { weights: [0, 0.4, 0, 0.3, -0.2, 0.1] },
-  'every term': { ...clipped, weights: [0.4, -0.2, 0.6, 0.1, -0.3, 0.2, 0.5], sigma: 0.7 },
-  'every term but noise': { ...clipped, weights: [0.4, -0.2, 0.6, 0.1, -0.3, 0.2, 0.5] },
+  'every term': { ...clipped, weights: all, sigma: 0.7 },
+  'every term but noise': { ...clipped, weights: all },
   'saved and noise': { weights: [0, 0, 0, 0, 0, 0, 0.8], sigma: 0.2 },
   'noise alone': { sigma: 0.5 },
+  'thresholded, every term': { a: 1.7, b: -1.3, weights: all, sigma: 0.7, thresholdRatio: 0.9, thresholdMax: 2 },
+  'thresholded start alone': { a: 1.7, b: -1.3, weights: [0, 0, 1], thresholdRatio: 0.95, thresholdMax: 3 },
   nothing: {},
 };
 const sizes = [1, 3, 4, 15, 16, 17, 31, 33, 784, 1023, 1024, 1025, 2500];
@@ -56,7 +59,7 @@ describe('step equals the scalar float32 sum bit for bit', () => {
 
 describe('step, what must not matter', () => {
   const row = rows['every term'];
-  const all = runStep(engine, row, batchOf(5, 500));
+  const expected = runStep(engine, row, batchOf(5, 500));
 
   it('whether the estimates are kept, or x is overwritten', () => {
     for (const name of Object.keys(rows)) {
@@ -74,14 +77,14 @@ describe('step, what must not matter', () => {
       const part = (of: Float32Array) => of.slice(image * 500, (image + 1) * 500);
       const others = whole.others!.map((other) => part(other!));
       const one = { ...whole, images: 1, x: part(whole.x!), model: part(whole.model!), others, first: BigInt(image) };
-      expect(differences(runStep(engine, row, one).out, part(all.out))).toEqual([]);
+      expect(differences(runStep(engine, row, one).out, part(expected.out))).toEqual([]);
     }
   });
 
   it('whether the noise is drawn or given, bit for bit', () => {
     const batch = batchOf(5, 500);
     expect(
-      differences(runStep(engine, row, { ...batch, noise: drawNormals(engine, 5, 500, batch) }).out, all.out),
+      differences(runStep(engine, row, { ...batch, noise: drawNormals(engine, 5, 500, batch) }).out, expected.out),
     ).toEqual([]);
   });
 
@@ -140,6 +143,35 @@ describe('learned variance', () => {
     const expected = referenceStep(engine, row, batch).out;
     for (let i = 0; i < out.length; i++)
       expect(Math.abs(out[i] - expected[i])).toBeLessThanOrEqual(1e-6 * Math.abs(expected[i]));
+  });
+
+  it('its exp is within 1 ulp from the least subnormal to the largest float, and goes to 0 and infinity beyond', () => {
+    const count = 200_000;
+    const [low, high] = [-215, 180]; // twice the exponents: exp(-107.5) is 0, exp(90) infinite
+    const v = Float32Array.from({ length: count }, (_, i) => (2 * i) / (count - 1) - 1);
+    const model = Float32Array.from({ length: 2 * count }, (_, i) => (i < count ? 0 : v[i - count]));
+    const noise = new Float32Array(count).fill(1);
+    const row: Row = { sigma: 1, variance: 2, logVarianceMin: low, logVarianceMax: high };
+    const { out } = runStep(engine, row, { images: 1, pixels: count, modelStride: 2 * count, model, noise });
+    const f = Math.fround;
+    let worst = 0;
+    for (let i = 0; i < count; i++) {
+      const fraction = f(f(v[i] + 1) * 0.5);
+      const exact = Math.exp(f(f(f(fraction * high) + f(f(1 - fraction) * low)) * 0.5));
+      if (exact > 3.4028235e38) expect(out[i]).toBe(Infinity);
+      else worst = Math.max(worst, Math.abs(out[i] - exact) / ulp(exact));
+    }
+    expect(worst).toBeLessThan(1);
+    expect(out[0]).toBe(0);
+  });
+
+  it('NaN in the variance goes through', () => {
+    const batch = batchOf(1, 5, 10);
+    batch.model![7] = NaN;
+    for (const variance of [1, 2] as const) {
+      const { out } = runStep(engine, { sigma: 1, variance, logVarianceMin: -9, logVarianceMax: -1 }, batch);
+      expect([...out].map(Number.isNaN)).toEqual([false, false, true, false, false]);
+    }
   });
 
   it('given noise is left as it was', () => {
@@ -205,3 +237,8 @@ describe('dynamic thresholding', () => {
     expect(small.mark()).toBe(mark);
   });
 });
+
+// the distance of neighbouring float32 numbers about a positive value
+function ulp(value: number): number {
+  return 2 ** Math.max(Math.floor(Math.log2(value)) - 23, -149);
+}

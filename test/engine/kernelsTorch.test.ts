@@ -58,6 +58,14 @@ describe('torchNormals equals torch.randn within 1e-6', () => {
     expect(largestDifference(seeded(seed, 3), expected)).toBeLessThan(5.1e-5);
   });
 
+  it.each([2, 15, 16, 20_000])('%i values equal the formulas in float64 after one rounding, within 1 ulp', (count) => {
+    const actual = seeded(5, count);
+    const expected = count < 16 ? few(words(5, 2 * count + 2), count) : many(words(5, count));
+    for (let i = 0; i < count; i++) {
+      expect(Math.abs(actual[i] - expected[i])).toBeLessThanOrEqual(2 ** -23 * Math.abs(expected[i]));
+    }
+  });
+
   it('a second value waits for the next short call, past a long one and not past a new seed', () => {
     const pair = seeded(3, 2);
     expect(differences(seeded(3, 1), pair.slice(0, 1))).toEqual([]);
@@ -89,6 +97,30 @@ describe('torchNormals equals torch.randn within 1e-6', () => {
     );
   });
 });
+
+// pairs from uniforms of 53 bits
+function few(stream: Uint32Array, count: number): Float64Array {
+  const uniform = (i: number) =>
+    Number(((BigInt(stream[i]) << 32n) | BigInt(stream[i + 1])) & 0x1fffffffffffffn) * 2 ** -53;
+  return Float64Array.from({ length: count }, (_, i) => {
+    const [angle, radius] = [
+      2 * Math.PI * uniform(4 * (i >> 1)),
+      Math.sqrt(-2 * Math.log1p(-uniform(4 * (i >> 1) + 2))),
+    ];
+    return radius * (i % 2 === 0 ? Math.cos(angle) : Math.sin(angle));
+  });
+}
+
+// blocks of sixteen from uniforms of 24 bits, the angle rounded to float32
+function many(stream: Uint32Array): Float64Array {
+  const f = Math.fround;
+  const uniform = (i: number) => (stream[i] & 0xffffff) * 2 ** -24;
+  return Float64Array.from({ length: stream.length }, (_, i) => {
+    const at = i - (i % 16) + (i % 8);
+    const [radius, angle] = [Math.sqrt(-2 * Math.log(1 - uniform(at))), f(f(2 * Math.PI) * uniform(at + 8))];
+    return radius * (i % 16 < 8 ? Math.cos(angle) : Math.sin(angle));
+  });
+}
 
 function tensor(file: URL, name: string): Float32Array {
   const bytes = readFileSync(file);

@@ -14,11 +14,17 @@ export function philoxReference(key: bigint, counter: readonly number[]): number
 const MASK = 0xffffffffn;
 
 /** What `normals` draws for one element, in float64 from the same float32 uniforms; and the radius of its pair. */
-export function normalReference(seed: bigint, draw: number, image: bigint, element: number): [number, number] {
+export function normalReference(
+  seed: bigint,
+  draw: number,
+  image: bigint,
+  element: number,
+  philox = philoxReference,
+): [number, number] {
   const group = Math.floor(element / 16);
   const output = Math.floor((element % 16) / 4);
   const counter = [4 * group + (element % 4), draw, Number(image & MASK), Number(image >> 32n)];
-  const words = philoxReference(seed, counter);
+  const words = philox(seed, counter);
   const [a, b] = output < 2 ? [words[0], words[1]] : [words[2], words[3]];
 
   const u = Math.fround(Math.fround(a & 0x7fffffff) + 0.5) * 2 ** -31;
