@@ -1,33 +1,35 @@
 // One row of a plan over a batch of images: the kernel of every sampler.
 //
-// The order of the sums is fixed (x, model, start, h1, h2, h3, saved, noise), so the result depends neither on which terms
+// The order of the sums is fixed (x, model, start, h1 to h6, noise), so the result depends neither on which terms
 // a row leaves out nor on how a batch is split.
 
 import { RUN, alloc, mark, reset } from './memory';
 import { fill, setSeed } from './random';
 import * as Row from './row';
 import * as Slot from './sweep';
-import { SWEEP_BYTES, clearSweep, operand, pointerAt, sweep } from './sweep';
+import { SWEEP_BYTES, clearSweep, clipTo, operand, pointerAt, sweep } from './sweep';
 import { limit, quantile } from './threshold';
 import { scaleNoise } from './variance';
 
-// where `buffers` holds which pointer; h2, h3 and saved follow h1
+// where `buffers` holds which pointer; h2 to h6 follow h1
 const BUFFER_X = 0;
 const BUFFER_MODEL = 4;
 const BUFFER_H1 = 8;
-const BUFFER_NOISE = 24;
-const BUFFER_START = 28;
-const BUFFER_OUT = 32;
+const BUFFER_NOISE = 32;
+const BUFFER_START = 36;
+const BUFFER_OUT = 40;
 
 const startRun = memory.data(RUN * 4, 16);
 const noiseRun = memory.data(RUN * 4, 16);
+const storeRun = memory.data(RUN * 4, 16);
 const measures = memory.data(SWEEP_BYTES); // the sweep whose estimates are measured for thresholding
-const estimates = memory.data(SWEEP_BYTES); // the one whose estimates are then thresholded
-const sums = memory.data(3 * SWEEP_BYTES); // those that add up: x, model, start and a term, then two terms more each
+const estimates = memory.data(SWEEP_BYTES); // the one whose estimates are ready before the sum
+const stores = memory.data(SWEEP_BYTES); // the one of what the row keeps in a slot
+const sums = memory.data(4 * SWEEP_BYTES); // those that add up: x, model, start and a term, then two terms more each
 
 /**
- * Runs a row (see row.ts) for `images` images of `pixels` elements. `buffers` points to nine pointers: x, model, h1, h2,
- * h3, saved, noise, startOut, out. What has weight 0 is not read. Without `noise`, it is drawn as `normals` draws it from
+ * Runs a row (see row.ts) for `images` images of `pixels` elements. `buffers` points to eleven pointers: x, model, h1 to
+ * h6, noise, startOut, out. What has weight 0 is not read. Without `noise`, it is drawn as `normals` draws it from
  * (seed, draw, first); without `startOut`, the estimates are not kept. `out` may be `x`.
  *
  * The model's values of image i begin at model + 4*i*modelStride; where the row learns its variance, the `pixels` values
@@ -47,6 +49,7 @@ export function step(
   const noise = load<usize>(buffers, BUFFER_NOISE);
   const scaled = noisy && isScaled(row);
   const thresholded = weight(row, Row.THRESHOLD_RATIO) > 0;
+  const slot = slotOf(row);
   const end = setSweeps(row, buffers, thresholded);
   if (noisy && !noise) setSeed(seed);
 
@@ -65,12 +68,13 @@ export function step(
         const variance = load<usize>(buffers, BUFFER_MODEL) + modelAt + (<usize>pixels << 2);
         scaleNoise(noiseRun, noise ? noise + at : noiseRun, row, variance, bytes);
       }
-      if (thresholded) {
-        sweep(estimates, at, modelAt, bytes);
-        limit(pointerAt(estimates, Slot.START, at), reach, bytes);
-      }
+      if (thresholded || slot) sweep(estimates, at, modelAt, bytes);
+      if (thresholded) limit(pointerAt(estimates, Slot.START, at), reach, bytes);
+      // what is kept is of the x before the row, and what the row reads is of the slot before it
+      if (slot) sweep(stores, at, modelAt, bytes);
       sweep(sums, at, modelAt, bytes);
       for (let rest = sums + SWEEP_BYTES; rest < end; rest += SWEEP_BYTES) sweep(rest, at, at, bytes);
+      if (slot) memory.copy(load<usize>(buffers + (slot << 2), BUFFER_H1 - 4) + at, storeRun, bytes);
     }
   }
   return 1;
@@ -90,14 +94,21 @@ function setSweeps(row: usize, buffers: usize, thresholded: bool): usize {
   operand(sums, Slot.TERM_X, x, weight(row, Row.W_X));
   operand(sums, Slot.TERM_MODEL, model, weight(row, Row.W_MODEL));
   operand(sums, Slot.START, start, wStart, kept != 0);
-  if (thresholded) {
+  if (thresholded || slotOf(row)) {
     // the estimate is ready before the sum and comes in as its x
     clearSweep(measures);
     clearSweep(estimates);
     setEstimate(measures, row, x, model);
     setEstimate(estimates, row, x, model);
+    if (!thresholded) clipTo(estimates, weight(row, Row.CLIP));
     operand(estimates, Slot.START, start, 0, kept != 0);
     operand(sums, Slot.X, start, 1, kept != 0);
+
+    clearSweep(stores);
+    operand(stores, Slot.TERM_X, x, weight(row, Row.S_X));
+    operand(stores, Slot.TERM_MODEL, model, weight(row, Row.S_MODEL));
+    operand(stores, Slot.OTHER, start, weight(row, Row.S_START), kept != 0);
+    operand(stores, Slot.OUT, storeRun, Infinity, false);
   } else if (kept != 0 || wStart != 0) {
     setEstimate(sums, row, x, model);
     operand(sums, Slot.OUT, out, weight(row, Row.CLIP));
@@ -114,7 +125,7 @@ function setEstimate(table: usize, row: usize, x: usize, model: usize): void {
 function setOthers(row: usize, buffers: usize, out: usize): usize {
   table = sums;
   slot = Slot.OTHER;
-  for (let i = 0; i < 4; i++) add(load<usize>(buffers + (i << 2), BUFFER_H1), weight(row, Row.W_H1 + i), out, true);
+  for (let i = 0; i < Row.SLOTS; i++) add(load<usize>(buffers + (i << 2), BUFFER_H1), weight(row, Row.W_H + i), out, true);
   const noise = load<usize>(buffers, BUFFER_NOISE);
   const sigma = weight(row, Row.SIGMA);
   if (sigma != 0 && isScaled(row)) add(noiseRun, 1, out, false);
@@ -151,6 +162,13 @@ function reachOf(row: usize, image: usize, model: usize, pixels: i32): f32 {
   const reach = quantile(values, pixels, weight(row, Row.THRESHOLD_RATIO));
   reset(before);
   return min<f32>(max<f32>(reach, 1), weight(row, Row.THRESHOLD_MAX));
+}
+
+// the slot that the row keeps something in, or 0
+// @ts-ignore: decorator
+@inline
+function slotOf(row: usize): usize {
+  return <usize>load<f64>(row + (Row.STORE << 3));
 }
 
 // @ts-ignore: decorator

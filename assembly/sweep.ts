@@ -42,6 +42,11 @@ export function operand(table: usize, slot: usize, pointer: usize, factor: f32, 
   store<usize>(table + slot, moves && !absent ? usize.MAX_VALUE : 0, 8);
 }
 
+/** Limits the estimates of a sweep to +-clip. */
+export function clipTo(table: usize, clip: f32): void {
+  store<f32>(table + OUT, clip, 4);
+}
+
 /** Runs a sweep over `bytes` bytes that begin `at` bytes into the images, `modelAt` into the model's values. */
 export function sweep(table: usize, at: usize, modelAt: usize, bytes: usize): void {
   const x = pointerAt(table, X, at);

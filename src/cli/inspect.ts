@@ -57,7 +57,7 @@ function describe(pipeline: Pipeline, plan: Plan): string {
     '',
     table(plan.rows),
     '',
-    "start = clamp(a*x + b*model); x' = the sum of the columns x, model, start times what they are named after, + sigma*z",
+    "start = clamp(a*x + b*model); x' = x, model, start and h1.. summed, each times its column, + sigma*z; store n keeps hn",
   ].join('\n');
 }
 

@@ -119,20 +119,20 @@ async function run(
     signal,
   };
   const plan = pipeline.plan(options);
-  const frames = animated ? await createAnimation(pipeline, flags, plan.rows.length) : undefined;
-  const bar = await progressBar(plan.rows.length, flags.json ?? false);
+  const frames = animated ? await createAnimation(pipeline, flags, plan.calls) : undefined;
+  const bar = await progressBar(plan.calls, flags.json ?? false);
   try {
     for await (const { index, x, start } of pipeline.steps(options)) {
       bar.step(index + 1);
       frames?.add(index, x, start);
-      if (index + 1 < plan.rows.length) continue;
+      if (index + 1 < plan.calls) continue;
       const images = { data: x.data.slice(), shape: x.shape };
       return { images, plan, animate: () => frames!.finish() };
     }
   } finally {
     bar.stop();
   }
-  throw new Error('a plan has at least one row');
+  throw new Error('a plan calls the network at least once');
 }
 
 async function gridPng(pipeline: Pipeline, images: Tensor, { columns, scale }: SampleFlags): Promise<Uint8Array> {
@@ -154,18 +154,18 @@ async function rawFile({ data, shape }: Tensor): Promise<Uint8Array> {
 const maxFrames = 60;
 
 /** Collects frames of the state beside what the network takes the finished images to be. */
-async function createAnimation(pipeline: Pipeline, { columns, scale }: SampleFlags, rows: number) {
+async function createAnimation(pipeline: Pipeline, { columns, scale }: SampleFlags, calls: number) {
   const [{ createApng }, { imageGrid }, { toPixels }] = await Promise.all([
     import('../image/apng.ts'),
     import('../image/grid.ts'),
     import('../image/tensor.ts'),
   ]);
-  const every = Math.ceil(rows / maxFrames);
+  const every = Math.ceil(calls / maxFrames);
   const grid = (images: Tensor) => imageGrid(toPixels(pipeline.engine, images), { columns, scale });
   const film = createApng({ delayMs: 80, lastDelayMs: 2000 });
   return {
     add(index: number, x: Tensor, start: Tensor) {
-      if ((rows - 1 - index) % every === 0) film.add(imageGrid([grid(x), grid(start)], { columns: 2, scale: 1 }));
+      if ((calls - 1 - index) % every === 0) film.add(imageGrid([grid(x), grid(start)], { columns: 2, scale: 1 }));
     },
     finish: () => film.finish(),
   };

@@ -20,7 +20,9 @@ const fields = [
   'h1',
   'h2',
   'h3',
-  'saved',
+  'h4',
+  'h5',
+  'h6',
   'sigma',
   'variance',
   'logVarianceMin',
@@ -28,16 +30,24 @@ const fields = [
   'thresholdRatio',
   'thresholdMax',
   'calls',
+  'store',
+  'storeX',
+  'storeModel',
+  'storeStart',
 ] as const;
 
 export const rowFields = fields.length;
+/** How many things rows can keep for later ones. */
+export const slotCount = 6;
 
 /**
  * One step of a sampler, as numbers:
  *
  *     start = clamp(a*x + b*model, -clip, clip)
- *     x'    = x*x + model*model + start*start + sigma*z      each name on the left of * being the row's weight
+ *     x'    = x*x + model*model + start*start + h1*h1 + ... + h6*h6 + sigma*z    the row's weight on the left of each *
  *
+ * where h1 to h6 are what earlier rows kept: a row with `store` n keeps storeX*x + storeModel*model + storeStart*start,
+ * of the x that it began with, as hn. A row with `calls` 0 asks no network and combines what is there already.
  * `variance` 1 and 2 say that sigma comes from the model's second half of channels (learned, learned range);
  * a `thresholdRatio` above 0 says that the start is divided by that quantile of its size instead of clamped.
  */

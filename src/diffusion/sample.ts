@@ -4,7 +4,7 @@ import { DdpmError, show, wrongKind } from '../core/errors.ts';
 import { assertShape, assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
 import type { Arena } from '../engine/arena.ts';
 import { assertRng, assertSeed, createDraws, type Draws, type Rng } from './noise.ts';
-import { type Plan, rowData, rowFields } from './plan.ts';
+import { type Plan, rowData, rowFields, slotCount } from './plan.ts';
 
 /** What a run needs besides its plan and its network. */
 export interface RunOptions {
@@ -24,9 +24,9 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The state after one row of the plan. Both tensors are views of the engine's memory, valid until the next step. */
+/** The state after one network call and the rows that use it. Both tensors are views of the engine's memory, valid until the next step. */
 export interface Step {
-  /** Which row of the plan: 0 is the first. */
+  /** Which network call, from 0 to the plan's `calls` - 1. */
   readonly index: number;
   /** What the network was told. */
   readonly timestep: number;
@@ -47,8 +47,8 @@ export interface Step {
  */
 export async function runPlan(plan: Plan, denoiser: Denoiser, options: RunOptions): Promise<Tensor> {
   for await (const { index, x } of walk(plan, denoiser, options, false))
-    if (index === plan.rows.length - 1) return { data: x.data.slice(), shape: x.shape };
-  throw new Error('a plan has at least one row');
+    if (index === plan.calls - 1) return { data: x.data.slice(), shape: x.shape };
+  throw new Error('a plan calls the network at least once');
 }
 
 /** Runs a plan step by step; leaving the loop early frees what the run holds. Takes what `runPlan` takes. */
@@ -62,11 +62,19 @@ async function* walk(plan: Plan, denoiser: Denoiser, options: RunOptions, keepSt
   const arena = await plan.engine.lease();
   try {
     const run = new Run(arena, plan, options, keepStart);
-    for (let index = 0; index < plan.rows.length; index++) {
-      options.signal?.throwIfAborted();
-      if (plan.rows[index].calls > 0) await run.predict(denoiser, index);
-      run.step(index);
-      yield { index, timestep: plan.rows[index].timestep, x: run.x, start: run.start } satisfies Step;
+    let index = -1;
+    let timestep = 0;
+    for (const [i, row] of plan.rows.entries()) {
+      if (row.calls > 0) {
+        options.signal?.throwIfAborted();
+        await run.predict(denoiser, i);
+        timestep = row.timestep;
+        index++;
+      }
+      run.step(i);
+      // rows that ask no network belong to the step before them
+      const done = plan.rows[i + 1]?.calls !== 0;
+      if (done && index >= 0) yield { index, timestep, x: run.x, start: run.start } satisfies Step;
     }
   } finally {
     plan.engine.release(arena);
@@ -86,6 +94,8 @@ class Run {
   readonly #buffers: number;
   readonly #x: number;
   readonly #start: number;
+  /** What rows keep for later ones; 0 where a plan has no use for a slot. */
+  readonly #slots: readonly number[];
   /** Allocated when the first answer tells how many channels there are. */
   #model = 0;
   #modelShape: readonly number[] | undefined;
@@ -101,9 +111,13 @@ class Run {
     const size = sizeOf(shape);
 
     this.#rows = arena.allocF64(rowData(plan.rows));
-    this.#buffers = arena.alloc(bufferNames.length * 4);
+    this.#buffers = arena.alloc((slotCount + 5) * 4); // x, model, the slots, noise, startOut, out
     this.#x = arena.alloc(size * 4);
     this.#start = keepStart ? arena.alloc(size * 4) : 0;
+    this.#slots = Array.from({ length: slotCount }, (_, i) => {
+      const used = plan.rows.some((row) => row.store === i + 1);
+      return used ? arena.alloc(size * 4) : 0;
+    });
     this.#draws = createDraws(arena, { rng, seed, first, images: this.#count, pixels: this.#pixels });
 
     if (start) arena.f32(this.#x, size).set(start.data);
@@ -146,10 +160,9 @@ class Run {
     const draw = index + 1; // draw 0 is x_T
     const noise = row.sigma !== 0 ? this.#draws.noise(draw) : 0;
     const { seed, first } = this.#draws;
-    const pointers = { x: this.#x, model: this.#model, noise, startOut: this.#start, out: this.#x };
-    new Uint32Array(wasm.memory.buffer, this.#buffers, bufferNames.length).set(
-      bufferNames.map((name) => (pointers as Record<string, number>)[name] ?? 0),
-    );
+    const startOut = row.calls > 0 ? this.#start : 0;
+    const pointers = [this.#x, this.#model, ...this.#slots, noise, startOut, this.#x];
+    new Uint32Array(wasm.memory.buffer, this.#buffers, pointers.length).set(pointers);
     const modelStride = this.#modelShape ? sizeOf(this.#modelShape.slice(1)) : this.#pixels;
     const at = this.#rows + index * rowFields * 8;
     const done = wasm.step(at, this.#buffers, this.#count, this.#pixels, modelStride, seed, draw, first);
@@ -183,9 +196,6 @@ class Run {
       throw new DdpmError('network-failed', `the network's answer ${where} changed its shape to ${show(shape)}`);
   }
 }
-
-/** The order in which the step kernel reads its pointers. */
-const bufferNames = ['x', 'model', 'h1', 'h2', 'h3', 'saved', 'noise', 'startOut', 'out'] as const;
 
 function checkRun(plan: Plan, denoiser: Denoiser, options: RunOptions): void {
   if (typeof denoiser !== 'function') throw wrongKind('denoiser', 'a function', denoiser);

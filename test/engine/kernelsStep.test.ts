@@ -11,7 +11,7 @@ function values(count: number, tag: number, scale = 1): Float32Array {
 
 function batchOf(images: number, pixels: number, stride = pixels): Batch {
   const count = images * pixels;
-  const others = [3, 4, 5, 6].map((tag) => values(count, tag));
+  const others = [3, 4, 5, 6, 7, 8].map((tag) => values(count, tag));
   return {
     images,
     pixels,
@@ -25,7 +25,7 @@ function batchOf(images: number, pixels: number, stride = pixels): Batch {
 }
 
 const clipped: Row = { a: 1.7, b: -1.3, clip: 1 };
-const all = [0.4, -0.2, 0.6, 0.1, -0.3, 0.2, 0.5];
+const all = [0.4, -0.2, 0.6, 0.1, -0.3, 0.2, 0.5, -0.7, 0.9];
 const rows: Record<string, Row> = {
   'x, start and noise': { ...clipped, weights: [0.4, 0, 0.6], sigma: 0.1 },
   'x and start': { ...clipped, weights: [0.4, 0, 0.6] },
@@ -37,9 +37,21 @@ const rows: Record<string, Row> = {
   'model, h1, h2, h3': { weights: [0, 0.4, 0, 0.3, -0.2, 0.1] },
   'every term': { ...clipped, weights: all, sigma: 0.7 },
   'every term but noise': { ...clipped, weights: all },
-  'saved and noise': { weights: [0, 0, 0, 0, 0, 0, 0.8], sigma: 0.2 },
+  'h6 and noise': { weights: [0, 0, 0, 0, 0, 0, 0, 0, 0.8], sigma: 0.2 },
+  'keeps its start, having read the slot': { ...clipped, weights: [0.4, 0, 0.6, 0.2], store: 1, stored: [0, 0, 1] },
+  'keeps x and model': { weights: [0.4, 0.1, 0, 0, 0.3], store: 5, stored: [0.7, -0.4, 0] },
+  'keeps every term, every term': { ...clipped, weights: all, sigma: 0.7, store: 6, stored: [0.5, 0.2, -0.3] },
   'noise alone': { sigma: 0.5 },
   'thresholded, every term': { a: 1.7, b: -1.3, weights: all, sigma: 0.7, thresholdRatio: 0.9, thresholdMax: 2 },
+  'thresholded, kept': {
+    a: 1.7,
+    b: -1.3,
+    weights: [0.4],
+    thresholdRatio: 0.9,
+    thresholdMax: 2,
+    store: 2,
+    stored: [0, 0, 1],
+  },
   'thresholded start alone': { a: 1.7, b: -1.3, weights: [0, 0, 1], thresholdRatio: 0.95, thresholdMax: 3 },
   nothing: {},
 };
@@ -53,6 +65,7 @@ describe('step equals the scalar float32 sum bit for bit', () => {
       const actual = runStep(engine, row, batch);
       expect(differences(actual.out, expected.out)).toEqual([]);
       expect(differences(actual.start, expected.start)).toEqual([]);
+      expect(differences(actual.stored, expected.stored)).toEqual([]);
     });
   }
 });

@@ -5,7 +5,7 @@ export interface Row {
   a?: number;
   b?: number;
   clip?: number;
-  /** Weights of x, model, start, h1, h2, h3, saved. */
+  /** Weights of x, model, start, h1 to h6. */
   weights?: readonly number[];
   sigma?: number;
   variance?: 0 | 1 | 2;
@@ -13,6 +13,9 @@ export interface Row {
   logVarianceMax?: number;
   thresholdRatio?: number;
   thresholdMax?: number;
+  /** A slot, and the weights of x, model and start in what it keeps. */
+  store?: number;
+  stored?: readonly [number, number, number];
 }
 
 /** A batch to step: the images in use, one after another. */
@@ -23,7 +26,7 @@ export interface Batch {
   modelStride?: number;
   x?: Float32Array;
   model?: Float32Array;
-  /** h1, h2, h3, saved. */
+  /** h1 to h6. */
   others?: readonly (Float32Array | undefined)[];
   noise?: Float32Array;
   seed?: bigint;
@@ -34,11 +37,11 @@ export interface Batch {
 /** The row as the engine reads it (assembly/row.ts). */
 export function rowValues(row: Row): Float64Array {
   const weights = row.weights ?? [];
-  const values = new Float64Array(18);
+  const values = new Float64Array(24);
   values.set([0, row.a ?? 0, row.b ?? 0, row.clip ?? Infinity]);
-  for (let i = 0; i < 7; i++) values[4 + i] = weights[i] ?? 0;
-  values.set([row.sigma ?? 0, row.variance ?? 0, row.logVarianceMin ?? 0, row.logVarianceMax ?? 0], 11);
-  values.set([row.thresholdRatio ?? 0, row.thresholdMax ?? 1, 1], 15);
+  for (let i = 0; i < 9; i++) values[4 + i] = weights[i] ?? 0;
+  values.set([row.sigma ?? 0, row.variance ?? 0, row.logVarianceMin ?? 0, row.logVarianceMax ?? 0], 13);
+  values.set([row.thresholdRatio ?? 0, row.thresholdMax ?? 1, 1, row.store ?? 0, ...(row.stored ?? [])], 17);
   return values;
 }
 
@@ -48,7 +51,7 @@ export function runStep(engine: Kernels, row: Row, batch: Batch, { keepStart = t
   const { images, pixels } = batch;
   const bytes = 4 * images * pixels;
   const [x, model, noise] = [batch.x, batch.model, batch.noise].map((values) => (values ? place(engine, values) : 0));
-  const others = [0, 1, 2, 3].map((i) => (batch.others?.[i] ? place(engine, batch.others[i]) : 0));
+  const others = [0, 1, 2, 3, 4, 5].map((i) => (batch.others?.[i] ? place(engine, batch.others[i]) : 0));
   const start = keepStart ? allocate(engine, bytes) : 0;
   const out = inPlace ? x : allocate(engine, bytes);
   const buffers = place(engine, new Uint32Array([x, model, ...others, noise, start, out]));
@@ -59,6 +62,7 @@ export function runStep(engine: Kernels, row: Row, batch: Batch, { keepStart = t
   const result = {
     out: floats(engine, out, images * pixels),
     start: keepStart ? floats(engine, start, images * pixels) : undefined,
+    stored: row.store ? floats(engine, others[row.store - 1], images * pixels) : undefined,
   };
   engine.reset(mark);
   return result;
@@ -69,11 +73,12 @@ export function referenceStep(engine: Kernels, row: Row, batch: Batch) {
   const { images, pixels, x, model } = batch;
   const f = Math.fround;
   const [a, b, clip, sigma] = [row.a ?? 0, row.b ?? 0, row.clip ?? Infinity, row.sigma ?? 0].map(f);
-  const weights = Array.from({ length: 7 }, (_, i) => f(row.weights?.[i] ?? 0));
+  const weights = Array.from({ length: 9 }, (_, i) => f(row.weights?.[i] ?? 0));
   const noise = batch.noise ?? drawNormals(engine, images, pixels, batch);
   const stride = batch.modelStride ?? pixels;
   const start = new Float32Array(images * pixels);
   const out = new Float32Array(images * pixels);
+  const stored = row.store ? new Float32Array(images * pixels) : undefined;
   for (let image = 0; image < images; image++) {
     for (let i = 0; i < pixels; i++) {
       const at = image * pixels + i;
@@ -87,15 +92,20 @@ export function referenceStep(engine: Kernels, row: Row, batch: Batch) {
         x?.[at],
         model?.[image * stride + i],
         start[at],
-        ...[0, 1, 2, 3].map((k) => batch.others?.[k]?.[at]),
+        ...[0, 1, 2, 3, 4, 5].map((k) => batch.others?.[k]?.[at]),
       ];
+      if (stored) {
+        let kept = 0;
+        for (let term = 0; term < 3; term++) kept = f(kept + f(f(row.stored![term]) * values[term]!));
+        stored[at] = kept;
+      }
       let sum = 0;
-      for (let term = 0; term < 7; term++) if (weights[term] !== 0) sum = f(sum + f(weights[term] * values[term]!));
+      for (let term = 0; term < 9; term++) if (weights[term] !== 0) sum = f(sum + f(weights[term] * values[term]!));
       if (sigma !== 0) sum = f(sum + f(deviation(row, sigma, model?.[image * stride + pixels + i] ?? 0) * noise[at]));
       out[at] = sum;
     }
   }
-  return { out, start };
+  return { out, start, stored };
 }
 
 /** Where two arrays differ, for short messages: "index: actual, expected" of the first few; zeros of either sign are equal. */
