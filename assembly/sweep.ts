@@ -58,7 +58,9 @@ export function sweep(table: usize, at: usize, modelAt: usize, bytes: usize): vo
   const out = pointerAt(table, OUT, at);
 
   const whole = bytes & ~(BLOCK - 1);
-  if (x == termX && model == termModel) joint(table, x, model, other, start, out, whole);
+  if (x == termX && model == termModel) both(table, x, model, other, start, out, whole);
+  else if (x == termX && termModel == zeros) onlyX(table, x, model, other, start, out, whole);
+  else if (model == termModel && termX == zeros) onlyModel(table, x, model, other, start, out, whole);
   else split(table, x, model, termX, termModel, other, start, out, whole);
   if (whole == bytes) return;
 
@@ -80,9 +82,23 @@ export function pointerAt(table: usize, slot: usize, at: usize): usize {
   return load<usize>(table + slot) + (at & load<usize>(table + slot, 8));
 }
 
-// the usual case: x and model are each both part of the estimate and a term, and read once
-function joint(table: usize, x: usize, model: usize, other: usize, start: usize, out: usize, bytes: usize): void {
-  blocks(table, x, model, x, model, other, start, out, bytes, true);
+// the usual cases: what is part of the estimate and also a term is read once. Rows of ddpm have no term of the model, rows
+// of ddim none of x
+const BOTH: i32 = 0;
+const ONLY_X: i32 = 1;
+const ONLY_MODEL: i32 = 2;
+const SPLIT: i32 = 3;
+
+function both(table: usize, x: usize, model: usize, other: usize, start: usize, out: usize, bytes: usize): void {
+  blocks(table, x, model, x, model, other, start, out, bytes, BOTH);
+}
+
+function onlyX(table: usize, x: usize, model: usize, other: usize, start: usize, out: usize, bytes: usize): void {
+  blocks(table, x, model, x, model, other, start, out, bytes, ONLY_X);
+}
+
+function onlyModel(table: usize, x: usize, model: usize, other: usize, start: usize, out: usize, bytes: usize): void {
+  blocks(table, x, model, x, model, other, start, out, bytes, ONLY_MODEL);
 }
 
 // a term of weight 0 must stay out of the sum even if x or model is infinite, so it is read from elsewhere
@@ -97,7 +113,7 @@ function split(
   out: usize,
   bytes: usize,
 ): void {
-  blocks(table, x, model, termX, termModel, other, start, out, bytes, false);
+  blocks(table, x, model, termX, termModel, other, start, out, bytes, SPLIT);
 }
 
 // @ts-ignore: decorator
@@ -112,7 +128,7 @@ function blocks(
   start: usize,
   out: usize,
   bytes: usize,
-  joint: bool,
+  terms: i32,
 ): void {
   const a = v128.load32_splat(table, X + 4);
   const b = v128.load32_splat(table, MODEL + 4);
@@ -127,8 +143,10 @@ function blocks(
     const m0 = v128.load(model);
     const e0 = clamped(f32x4.add(f32x4.mul(a, x0), f32x4.mul(b, m0)), low, high);
     v128.store(start, e0);
-    let s0 = f32x4.mul(wX, joint ? x0 : v128.load(termX));
-    s0 = f32x4.add(s0, f32x4.mul(wModel, joint ? m0 : v128.load(termModel)));
+    let s0 = f32x4.mul(terms == ONLY_MODEL ? wModel : wX, terms == SPLIT ? v128.load(termX) : terms == ONLY_MODEL ? m0 : x0);
+    if (terms == BOTH || terms == SPLIT) {
+      s0 = f32x4.add(s0, f32x4.mul(wModel, terms == SPLIT ? v128.load(termModel) : m0));
+    }
     s0 = f32x4.add(s0, f32x4.mul(wStart, e0));
     v128.store(out, f32x4.add(s0, f32x4.mul(wOther, v128.load(other))));
 
@@ -136,15 +154,22 @@ function blocks(
     const m1 = v128.load(model, 16);
     const e1 = clamped(f32x4.add(f32x4.mul(a, x1), f32x4.mul(b, m1)), low, high);
     v128.store(start, e1, 16);
-    let s1 = f32x4.mul(wX, joint ? x1 : v128.load(termX, 16));
-    s1 = f32x4.add(s1, f32x4.mul(wModel, joint ? m1 : v128.load(termModel, 16)));
+    let s1 = f32x4.mul(
+      terms == ONLY_MODEL ? wModel : wX,
+      terms == SPLIT ? v128.load(termX, 16) : terms == ONLY_MODEL ? m1 : x1,
+    );
+    if (terms == BOTH || terms == SPLIT) {
+      s1 = f32x4.add(s1, f32x4.mul(wModel, terms == SPLIT ? v128.load(termModel, 16) : m1));
+    }
     s1 = f32x4.add(s1, f32x4.mul(wStart, e1));
     v128.store(out, f32x4.add(s1, f32x4.mul(wOther, v128.load(other, 16))), 16);
 
     x += BLOCK;
     model += BLOCK;
-    termX += BLOCK;
-    termModel += BLOCK;
+    if (terms == SPLIT) {
+      termX += BLOCK;
+      termModel += BLOCK;
+    }
     other += BLOCK;
     start += BLOCK;
     out += BLOCK;
