@@ -1,7 +1,9 @@
 // Prints what the README promises, each figure checked before it is timed. Run it with: npm run bench
 import { type Figure, printFigures } from './figure.ts';
 import { kernelFigures } from './kernels.ts';
+import { printQuality } from './quality.ts';
 import { coldStart, loopOverhead } from './run.ts';
 
 const figures: Figure[] = [...kernelFigures(), ...(await loopOverhead()), ...coldStart()];
 printFigures(figures);
+await printQuality({ seconds: 60 });
