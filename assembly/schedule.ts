@@ -20,6 +20,7 @@ export const SQUARED_COSINE: i32 = 2;
 export const SIGMOID: i32 = 3;
 export const LAPLACE: i32 = 4;
 export const TRAINED: i32 = 5; // the caller has filled the betas
+export const EXPONENTIAL: i32 = 6;
 
 /** Fills the tables of a schedule of `T` steps at `out`. */
 export function schedule(out: usize, kind: i32, T: i32, start: f64, end: f64, zeroSnr: bool, single: bool): void {
@@ -119,6 +120,7 @@ function alphaBar(u: f64, kind: i32): f64 {
     const c = Math.cos((((u + 0.008) / 1.008) * Math.PI) / 2);
     return c * c;
   }
+  if (kind == EXPONENTIAL) return Math.exp(-12 * u);
   // Laplace-distributed log-SNR: Hang et al. 2024, Improved Noise Schedule for Diffusion Training
   const logSnr = -0.5 * (u > 0.5 ? -1.0 : 1.0) * Math.log(1 - 2 * abs(0.5 - u) + 1e-6);
   const snr = Math.exp(logSnr);
@@ -146,6 +148,6 @@ export function put(values: usize, i: i32, value: f64): void {
 /** The value as the schedule's precision holds it. */
 // @ts-ignore: decorator
 @inline
-function rounded(value: f64, single: bool): f64 {
+export function rounded(value: f64, single: bool): f64 {
   return single ? <f64>(<f32>value) : value;
 }

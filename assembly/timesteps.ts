@@ -1,6 +1,6 @@
 // Which of the T training timesteps a run of n steps visits, as numpy arithmetic in diffusers places them.
 
-import { get, put } from './schedule';
+import { get, put, rounded } from './schedule';
 
 export const LEADING: i32 = 0;
 export const TRAILING: i32 = 1;
@@ -40,6 +40,48 @@ function linspace(out: usize, T: i32, n: i32): i32 {
   for (let i = 0; i < n; i++) put(out, n - 1 - i, n > 1 && i == n - 1 ? T - 1 : nearest(i * step));
   return n;
 }
+
+/**
+ * For solvers of the probability flow, which end at a level of their own: n + 1 timesteps below `last`, of which the
+ * lowest is left out. Where n is close to T a timestep may come twice.
+ */
+export function solverTimesteps(out: usize, spacing: i32, T: i32, n: i32, offset: i32, last: i32): i32 {
+  const start = <f64>last, step = spacing == TRAILING ? start - <f64>T / n - start : <f64>(last - 1) / n;
+  const ratio = last / (n + 1);
+  let count = 0;
+  for (let i = 0; i < n; i++) {
+    const left = n - i;
+    const t: f64 = spacing == LEADING ? left * ratio + offset
+      : spacing == TRAILING ? nearest(start + i * step) - 1
+      : left == n ? last - 1 : nearest(left * step);
+    if (t >= 0 && t < T) put(out, count++, t);
+  }
+  return count;
+}
+
+/** For steps in sigma: as `timesteps`, save that linspace stays real. */
+export function realTimesteps(out: usize, spacing: i32, T: i32, n: i32, offset: i32, single: bool): i32 {
+  if (spacing != LINSPACE) return timesteps(out, spacing, T, n, offset);
+  const step = n > 1 ? <f64>(T - 1) / (n - 1) : 0;
+  for (let i = 0; i < n; i++) put(out, n - 1 - i, rounded(n > 1 && i == n - 1 ? T - 1 : i * step, single));
+  return n;
+}
+
+/** For latent consistency models: n of the `original` timesteps that the model was distilled at, from the top. */
+export function lcmTimesteps(out: usize, T: i32, n: i32, original: i32): i32 {
+  const stride = T / original;
+  for (let i = 0; i < n; i++) put(out, i, (original - <i32>((<f64>original / n) * i)) * stride - 1);
+  return n;
+}
+
+/** For the reverse SDE: n real timesteps from T - 1 to a thousandth of it (Song et al. 2021, appendix C). */
+export function sdeTimesteps(out: usize, T: i32, n: i32): i32 {
+  const step = n > 1 ? (1 - SDE_END) / (n - 1) : 0;
+  for (let i = 0; i < n; i++) put(out, i, (1 - i * step) * (T - 1));
+  return n;
+}
+
+const SDE_END = 1e-3;
 
 /** Turns a list around, for runs towards noise. */
 export function reverse(values: usize, n: i32): void {

@@ -1,65 +1,29 @@
-import { wrongValue } from '../core/errors.ts';
-import type { Sampler } from '../core/schedulerConfig.ts';
-import type { Arena } from '../engine/arena.ts';
+import { assertKeys, assertNumber, assertOneOf } from '../core/assert.ts';
+import { wrongKind, wrongValue } from '../core/errors.ts';
+import { type Sampler, samplers } from '../core/schedulerConfig.ts';
 import type { Engine } from '../engine/engine.ts';
+import { runLevels } from './levels.ts';
 import { type PlanOptions, planSettings, type Settings } from './planOptions.ts';
+import { checkedRows, type PlanRow } from './planRow.ts';
+import { samplerRows } from './samplers.ts';
 import type { Schedule } from './schedule.ts';
-import { customTimesteps, spacedTimesteps } from './timesteps.ts';
+import { timestepFamily } from './timesteps.ts';
 
 export type { PlanOptions } from './planOptions.ts';
-
-/** The float64 numbers of one row in the engine's memory; the names are those of assembly/row.ts in its order. */
-const fields = [
-  'timestep',
-  'a',
-  'b',
-  'clip',
-  'x',
-  'model',
-  'start',
-  'h1',
-  'h2',
-  'h3',
-  'h4',
-  'h5',
-  'h6',
-  'sigma',
-  'variance',
-  'logVarianceMin',
-  'logVarianceMax',
-  'thresholdRatio',
-  'thresholdMax',
-  'calls',
-  'store',
-  'storeX',
-  'storeModel',
-  'storeStart',
-] as const;
-
-export const rowFields = fields.length;
-/** How many things rows can keep for later ones. */
-export const slotCount = 6;
-
-/**
- * One step of a sampler, as numbers:
- *
- *     start = clamp(a*x + b*model, -clip, clip)
- *     x'    = x*x + model*model + start*start + h1*h1 + ... + h6*h6 + sigma*z    the row's weight on the left of each *
- *
- * where h1 to h6 are what earlier rows kept: a row with `store` n keeps storeX*x + storeModel*model + storeStart*start,
- * of the x that it began with, as hn. A row with `calls` 0 asks no network and combines what is there already.
- * `variance` 1 and 2 say that sigma comes from the model's second half of channels (learned, learned range);
- * a `thresholdRatio` above 0 says that the start is divided by that quantile of its size instead of clamped.
- */
-export type PlanRow = { readonly [K in (typeof fields)[number]]: number };
+export { type PlanRow, rowData, rowFields, slotCount } from './planRow.ts';
 
 /** A sampler as a table: what to ask the network and how to combine its answers, computed before anything runs. */
 export interface Plan {
   readonly engine: Engine;
-  readonly sampler: Sampler;
-  /** What the network is told, row by row. */
+  readonly sampler: Sampler | undefined;
+  /** What the network is told, call by call. */
   readonly timesteps: readonly number[];
   readonly rows: readonly PlanRow[];
+  /**
+   * The noise levels sqrt((1 - abar)/abar) at each step and after the last, for samplers that step between them; empty
+   * for the others.
+   */
+  readonly sigmas: readonly number[];
   /** Network calls for one image. */
   readonly calls: number;
   /** What unit-variance noise is multiplied by to become the first x. */
@@ -71,13 +35,29 @@ export interface Plan {
 }
 
 /**
- * The plan of a sampler over a schedule: DDPM (Ho et al. 2020), DDIM or its inverse (Song et al. 2021).
+ * The plan of a sampler over a schedule.
  *
- * The sampler defaults to the one of the config's `_class_name`, and every option to the config's value. `steps`
- * defaults to all T for `ddpm` and to 50 for the others, as in diffusers' pipelines. Where diffusers is known to be
- * wrong this does the right thing: the previous level of a DDIM step is the next timestep of the list (not t - T/n),
- * noise is left out at the last step (not at t = 0), `fixed_large_log` is the variance it names (not NaN), and lists
- * of timesteps stay inside the table.
+ * The sampler defaults to the one of the config's `_class_name`, and every option to the config's value, or where it
+ * says nothing to the default of the sampler's class in diffusers. `steps` defaults to all T for `ddpm` and
+ * `euler-maruyama`, to 4 for `lcm` and to 50 for the others.
+ *
+ * | sampler | is |
+ * | --- | --- |
+ * | `ddpm` | ancestral sampling, Ho et al. 2020 |
+ * | `ddim`, `ddim-inverse` | Song et al. 2021, from noise to an image and back |
+ * | `dpm-solver++`, `dpm-solver++-singlestep` | Lu et al. 2022, with its relatives by `algorithmType` |
+ * | `unipc` | Zhao et al. 2023 |
+ * | `deis` | Zhang and Chen 2023 |
+ * | `euler`, `heun`, `edm`, `dpm2`, `lms` | on sigma, Karras et al. 2022 and k-diffusion; `edm` is `heun` on Karras' sigmas |
+ * | `euler-ancestral`, `dpm2-ancestral` | the same, down and then up again by noise |
+ * | `pndm` | Liu et al. 2022 |
+ * | `lcm` | latent consistency models, Luo et al. 2023 |
+ * | `euler-maruyama` | the reverse SDE of Song et al. 2021 |
+ *
+ * Where diffusers is known to be wrong this does the right thing: the previous level of a DDIM step is the next
+ * timestep of the list (not t - T/n), noise is left out at the last step (not at t = 0), `fixed_large_log` is the
+ * variance it names (not NaN), UniPC's last step to sigma 0 is finite, churn is added before the network is asked, and
+ * lists of timesteps stay inside the table.
  *
  * @throws TypeError or RangeError naming the option.
  * @example
@@ -86,84 +66,70 @@ export interface Plan {
  */
 export function createPlan(schedule: Schedule, options: PlanOptions = {}): Plan {
   const settings = planSettings(schedule, options);
-  const towardsNoise = settings.sampler === 'ddim-inverse';
-  const timesteps = settings.timesteps
-    ? customTimesteps(schedule, settings.timesteps, towardsNoise)
-    : spacedTimesteps(schedule, settings.steps, {
-        spacing: settings.timestepSpacing,
-        offset: settings.stepsOffset,
-        towardsNoise,
-      });
-  checkZeroSnr(schedule, settings, timesteps);
-
-  const rows = schedule.engine.scratch((arena) => fillRows(arena, schedule, settings, timesteps));
-  return Object.freeze({
-    engine: schedule.engine,
-    sampler: settings.sampler,
-    timesteps: [...timesteps],
-    rows,
-    calls: rows.reduce((sum, row) => sum + row.calls, 0),
-    initialScale: 1,
-    learnedVariance: rows.some((row) => row.variance !== 0),
-    notes: schedule.notes,
+  return schedule.engine.scratch((arena) => {
+    const levels = runLevels(arena, schedule, settings);
+    checkZeroSnr(schedule, settings, levels.timesteps);
+    const rows = samplerRows(arena, schedule, settings, levels);
+    const [highest] = levels.sigmas;
+    // diffusers' init_noise_sigma, in units of a plan's x: sigma itself, or for leading timesteps sqrt(sigma^2 + 1)
+    const inSigmas = timestepFamily(settings.sampler) === 'real' && settings.timestepSpacing !== 'leading';
+    const initialScale = inSigmas ? highest / Math.sqrt(highest * highest + 1) : 1;
+    const { engine, notes } = schedule;
+    return freeze({ engine, sampler: settings.sampler, sigmas: [...levels.sigmas], rows, initialScale, notes });
   });
 }
 
-/** The rows as the engine's kernels read them. */
-export function rowData(rows: readonly PlanRow[]): Float64Array {
-  return Float64Array.from(rows.flatMap((row) => fields.map((field) => row[field])));
+/**
+ * A plan from rows that were printed, stored or sent: it gives the same bytes as the plan they came from.
+ *
+ * Numbers are taken as they are; a `clip` of null is Infinity, which JSON cannot write.
+ *
+ * @throws TypeError or RangeError naming the row and the number.
+ * @example
+ * const again = planFromRows(engine, JSON.parse(JSON.stringify({ rows: plan.rows, initialScale: plan.initialScale })));
+ */
+export function planFromRows(
+  engine: Engine,
+  plan: {
+    rows: readonly (Omit<PlanRow, 'clip'> & { readonly clip: number | null })[];
+    initialScale?: number;
+    sampler?: Sampler;
+  },
+): Plan {
+  if (typeof plan !== 'object' || plan === null) throw wrongKind('plan', 'an object', plan);
+  assertKeys(plan, 'a plan', [
+    'rows',
+    'initialScale',
+    'sampler',
+    'timesteps',
+    'sigmas',
+    'calls',
+    'learnedVariance',
+    'notes',
+  ]);
+  const { initialScale = 1, sampler } = plan;
+  assertNumber(initialScale, 'initialScale');
+  if (sampler !== undefined) assertOneOf(sampler, 'sampler', samplers);
+  return freeze({ engine, sampler, sigmas: [], rows: checkedRows(plan.rows), initialScale, notes: [] });
 }
 
-const predictions = { epsilon: 0, sample: 1, v_prediction: 2 } as const;
-const variances = {
-  fixed_small: 0,
-  fixed_small_log: 0,
-  fixed_large: 1,
-  fixed_large_log: 1,
-  learned: 2,
-  learned_range: 3,
-} as const;
-
-function fillRows(arena: Arena, schedule: Schedule, settings: Settings, timesteps: Float64Array): PlanRow[] {
-  const { alphasCumprod } = schedule;
-  const n = timesteps.length;
-  const out = arena.alloc(n * rowFields * 8);
-  const common = [
-    out,
-    arena.allocF64(timesteps),
-    n,
-    arena.allocF64(alphasCumprod),
-    predictions[settings.predictionType],
-    settings.clipSample && !settings.thresholding ? settings.clipSampleRange : Infinity,
-    settings.thresholding ? settings.dynamicThresholdingRatio : 0,
-    settings.sampleMaxValue,
-  ] as const;
-
-  // the level of a finished image: no noise at all, or one step of it
-  const clean = settings.setAlphaToOne ? 1 : alphasCumprod[0];
-  switch (settings.sampler) {
-    case 'ddpm':
-      arena.wasm.planDdpm(...common, variances[settings.varianceType]);
-      break;
-    case 'ddim':
-      arena.wasm.planDdim(...common, clean, settings.eta, settings.useClippedModelOutput);
-      break;
-    case 'ddim-inverse':
-      // a network that predicts the image says nothing of the noise in an image without any
-      arena.wasm.planDdimInverse(...common, settings.predictionType === 'sample' ? alphasCumprod[0] : clean);
-      break;
-  }
-
-  const data = arena.f64(out, n * rowFields);
-  return Array.from({ length: n }, (_, i) =>
-    Object.freeze(Object.fromEntries(fields.map((field, j) => [field, data[i * rowFields + j]])) as PlanRow),
-  );
+/** Adds what follows from the rows. */
+function freeze(plan: Omit<Plan, 'timesteps' | 'calls' | 'learnedVariance'>): Plan {
+  const calling = plan.rows.filter((row) => row.calls > 0);
+  return Object.freeze({
+    ...plan,
+    timesteps: calling.map((row) => row.timestep),
+    calls: calling.length,
+    learnedVariance: plan.rows.some((row) => row.variance !== 0),
+  });
 }
 
 /** At a level without any signal the noise does not tell the image: Lin et al. 2024, section 3.2. */
-function checkZeroSnr(schedule: Schedule, { predictionType }: Settings, timesteps: Float64Array): void {
-  const empty = timesteps.find((t) => schedule.alphasCumprod[t] === 0);
-  if (empty !== undefined && predictionType === 'epsilon')
+function checkZeroSnr(schedule: Schedule, { sampler, predictionType }: Settings, timesteps: Float64Array): void {
+  const family = timestepFamily(sampler);
+  if (predictionType !== 'epsilon' || family === 'real' || family === 'solver') return;
+  const empty = timesteps.find((t) => schedule.alphasCumprod[Math.ceil(t)] === 0);
+  if (empty !== undefined)
     throw wrongValue(
       'predictionType',
       `sample or v_prediction where the schedule ends in pure noise (abar is 0 at timestep ${empty})`,

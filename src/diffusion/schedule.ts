@@ -9,6 +9,8 @@ export interface Schedule {
   readonly config: SchedulerConfig;
   /** What was ignored or assumed while reading the config. */
   readonly notes: readonly string[];
+  /** What betas, alphas and alphasCumprod are held in. */
+  readonly precision: 'float32' | 'float64';
   /** T, the number of steps that the model was trained with. */
   readonly trainTimesteps: number;
   /** beta_t, the variance that step t adds (Ho et al. 2020, eq. 2). */
@@ -48,6 +50,7 @@ const kinds: Record<BetaSchedule, number> = {
   squaredcos_cap_v2: 2,
   sigmoid: 3,
   laplace: 4,
+  exp: 6,
 };
 const trainedKind = 5;
 
@@ -85,6 +88,6 @@ export function createSchedule(
       precision === 'float32',
     );
     const arrays = tables.map((name, i) => [name, arena.f64(out + i * T * 8, T).slice()]);
-    return Object.freeze({ engine, config, notes, trainTimesteps: T, ...Object.fromEntries(arrays) });
+    return Object.freeze({ engine, config, notes, precision, trainTimesteps: T, ...Object.fromEntries(arrays) });
   });
 }

@@ -16,9 +16,32 @@ describe('scheduler_config.json', () => {
   });
 
   it('ignores unknown keys with a note', () => {
-    expect(parseSchedulerConfig({ solver_order: 2, clip: 1 }).notes).toEqual([
-      'scheduler_config.json: ignored "solver_order", "clip"',
+    expect(parseSchedulerConfig({ solver_order: 2, clip: 1, ordre: 2 }).notes).toEqual([
+      'scheduler_config.json: ignored "clip", "ordre"',
     ]);
+  });
+
+  it('takes each class’s own defaults', () => {
+    const parsed = (name: string) => parseSchedulerConfig({ _class_name: `${name}Scheduler` }).config;
+    expect(parsed('HeunDiscrete')).toMatchObject({ sampler: 'heun', betaStart: 0.00085, timestepSpacing: 'linspace' });
+    expect(parsed('LCM')).toMatchObject({ sampler: 'lcm', betaSchedule: 'scaled_linear', betaEnd: 0.012 });
+    expect(parsed('PNDM')).toMatchObject({ sampler: 'pndm', setAlphaToOne: false, timestepSpacing: 'leading' });
+    expect(parsed('UniPCMultistep')).toMatchObject({ sampler: 'unipc', solverType: 'bh2', clipSample: false });
+    expect(parsed('DPMSolverSinglestep')).toMatchObject({ lowerOrderFinal: false, finalSigmasType: 'zero' });
+    expect(parsed('DEISMultistep')).toMatchObject({ sampler: 'deis', finalSigmasType: 'sigma_min' });
+  });
+
+  it('counts null and `_use_default_values` as not said', () => {
+    const { config } = parseSchedulerConfig({
+      _class_name: 'DPMSolverMultistepScheduler',
+      _use_default_values: ['solver_order', 'timestep_spacing'],
+      solver_order: 2,
+      timestep_spacing: 'linspace',
+      variance_type: null,
+      euler_at_final: true,
+    });
+    expect(config.given).toEqual({ eulerAtFinal: true });
+    expect(config).toMatchObject({ solverOrder: 2, varianceType: 'fixed_small', eulerAtFinal: true });
   });
 
   it.each([
@@ -36,6 +59,9 @@ describe('scheduler_config.json', () => {
     [{ num_train_timesteps: 1e9 }, /"num_train_timesteps" expected <=100000, got 1000000000/],
     [{ trained_betas: [0.1, 2] }, /"trained_betas.1" expected <1, got 2/],
     [{ trained_betas: [0.1, 0.2], num_train_timesteps: 3 }, /"trained_betas" expected 3 values, .* got 2/],
+    [{ use_flow_sigmas: true }, /"use_flow_sigmas" expected false, got true/],
+    [{ solver_type: 'bh3' }, /"solver_type" expected one of midpoint, heun, .*, got "bh3"/],
+    [{ solver_order: 0 }, /"solver_order" expected >=1, got 0/],
     [{ clip_sample: 'true' }, /"clip_sample" expected boolean, got "true"/],
     [[], /expected a JSON object, got \[\]/],
     [null, /expected a JSON object, got null/],

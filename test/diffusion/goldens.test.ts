@@ -28,6 +28,12 @@ describe('timesteps equal diffusers’', () => {
     }
   });
 
+  it.each(Object.entries(goldens.respacing))('respaced as OpenAI’s are: %s', (name, expected) => {
+    const [num_train_timesteps, timestepRespacing] = name.split('/');
+    const schedule = createSchedule(engine, { num_train_timesteps: Number(num_train_timesteps) });
+    expect(createPlan(schedule, { timestepRespacing }).timesteps.toReversed()).toEqual(expected);
+  });
+
   it('save that an offset past the table leaves its timestep out', () => {
     const schedule = createSchedule(engine, { steps_offset: 1 });
     expect(createPlan(schedule, { steps: 1000 }).timesteps).toEqual(Array.from({ length: 999 }, (_, i) => 999 - i));

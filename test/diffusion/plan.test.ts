@@ -122,7 +122,7 @@ describe('what a plan may be asked for', () => {
     [{ steps: 0 }, RangeError, '"steps" expected an integer in 1..1000, got 0'],
     [{ steps: 5000 }, RangeError, '"steps" expected an integer in 1..1000, got 5000'],
     [{ steps: '10' }, TypeError, '"steps" expected an integer in 1..1000, got "10"'],
-    [{ sampler: 'euler' }, RangeError, '"sampler" expected one of ddpm, ddim, ddim-inverse, got "euler"'],
+    [{ sampler: 'plms' }, RangeError, '"sampler" expected one of ddpm, ddim, ddim-inverse, dpm-solver++'],
     [
       { timesteps: [100, 100] },
       RangeError,

@@ -11,6 +11,8 @@ interface Summary {
 export const goldens: {
   readonly timesteps: Record<string, number[]>;
   readonly loops: Record<string, Summary>;
+  readonly sigmas: Record<string, number[]>;
+  readonly respacing: Record<string, number[]>;
 } = JSON.parse(readFileSync(new URL('../data/diffusers.json', import.meta.url), 'utf8'));
 
 /** The start of every golden loop: arange(384)/384*2 - 1 in float32. */
