@@ -23,7 +23,7 @@ export async function tryReadJson(place: string | URL, options: JsonOptions): Pr
 function parse(bytes: Uint8Array, name: string): JsonObject {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    value = JSON.parse(plainNumbers(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0].slice(0, 200);
     throw new DdpmError('config-invalid', `${name}: not JSON: ${reason}`, { cause: error });
@@ -31,4 +31,14 @@ function parse(bytes: Uint8Array, name: string): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new DdpmError('config-invalid', `${name}: expected a JSON object, got ${show(value)}`);
   return value as JsonObject;
+}
+
+/**
+ * Python writes numbers that JSON does not have: diffusers' DPM-Solver configs say `"lambda_min_clipped": -Infinity`.
+ * A number too large to hold reads as infinity; NaN says nothing. Strings are passed over, one that never ends to the end.
+ */
+function plainNumbers(text: string): string {
+  return text.replace(/"(?:[^"\\]|\\.)*"?|\b(?:Infinity|NaN)\b/gs, (token) =>
+    token === 'Infinity' ? '1e999' : token === 'NaN' ? 'null' : token,
+  );
 }
