@@ -9,6 +9,8 @@ export type {
   VarianceType,
 } from './core/schedulerConfig.ts';
 export type { Tensor } from './core/tensor.ts';
+export { alphaCumprodAt } from './diffusion/alphaCumprodAt.ts';
+export { type EditOptions, planEdit } from './diffusion/edit.ts';
 export {
   addNoise,
   forwardStep,
@@ -21,10 +23,22 @@ export {
   velocity,
 } from './diffusion/forward.ts';
 export { guided } from './diffusion/guidance.ts';
+export { type Guide, type GuideInfo, gradientGuide } from './diffusion/guide.ts';
+export { slerp } from './diffusion/interpolate.ts';
+export { createInversionPlan } from './diffusion/inversion.ts';
+export type { Init, Inpainting } from './diffusion/known.ts';
 export { type Rng, randn } from './diffusion/noise.ts';
-export { createPlan, type Plan, type PlanOptions, type PlanRow } from './diffusion/plan.ts';
+export { createPartialPlan } from './diffusion/partial.ts';
+export { createPlan, type Plan, type PlanOptions, type PlanRow, planFromRows } from './diffusion/plan.ts';
+export { resamplePlan } from './diffusion/resample.ts';
 export { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
 export { createSchedule, type Schedule } from './diffusion/schedule.ts';
 export { createEngine, type Engine } from './engine/engine.ts';
 export type { LoadOptions, Model, SessionDenoiser } from './model/types.ts';
-export { loadPipeline, type Pipeline, type PipelineOptions, type SampleOptions } from './pipeline.ts';
+export {
+  type InterpolateOptions,
+  loadPipeline,
+  type Pipeline,
+  type PipelineOptions,
+  type SampleOptions,
+} from './pipeline.ts';

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { DdpmError, isArgumentError } from '../core/errors.ts';
 import { convertCommand } from './convert.ts';
 import { inspectCommand } from './inspect.ts';
+import { invertCommand } from './invert.ts';
 import { sampleCommand } from './sample.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
@@ -13,6 +14,7 @@ const program = new Command('ddpm-wasm')
   .version(version)
   .helpCommand(false)
   .addCommand(sampleCommand())
+  .addCommand(invertCommand())
   .addCommand(convertCommand())
   .addCommand(inspectCommand())
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ddpm-wasm: ')) });
@@ -47,10 +49,11 @@ function report(error: unknown): number {
   return 1;
 }
 
-/** The flag that sets a library option. */
+/** The flag or argument that sets a library option. */
 function flagOf(argument: string): string {
+  if (argument === 'images') return '<images>';
   const flags: Record<string, string> = { timestepSpacing: 'spacing', varianceType: 'variance' };
-  return `--${flags[argument] ?? argument}`;
+  return `--${flags[argument] ?? argument.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 function oneLine(text: string): string {

@@ -4,20 +4,22 @@ import type { Tensor } from '../core/tensor.ts';
 import type { Plan } from '../diffusion/plan.ts';
 import type { Pipeline, SampleOptions } from '../pipeline.ts';
 import type { Device } from '../runtime/types.ts';
+import { addEditFlags, type EditFlags, editOptions } from './edit.ts';
 import { addPlanFlags, classes, defaultModel, file, number, type PlanFlags, planOptions, seed } from './flags.ts';
 import { withOutputs } from './output.ts';
 import { interruptSignal, progressBar } from './progress.ts';
 
-interface SampleFlags extends PlanFlags {
+interface SampleFlags extends PlanFlags, EditFlags {
   out?: string;
   raw?: string;
   animate?: string;
-  count: number;
+  count?: number;
   batch?: number;
   seed?: bigint;
   rng?: SampleOptions['rng'];
   class?: (number | string)[];
   guidance?: number;
+  guidanceRescale?: number;
   device: Device;
   columns?: number;
   scale?: number;
@@ -31,6 +33,9 @@ Examples:
   $ ddpm-wasm sample ./my-diffusers-model --sampler ddim --steps 50 --out images.png
   $ ddpm-wasm sample ./my-diffusers-model --rng torch --seed 0 --raw images.safetensors
   $ ddpm-wasm sample model.onnx --animate denoising.png
+  $ ddpm-wasm sample --init shoe.png --strength 0.6 --class Sneaker
+  $ ddpm-wasm sample --init shoe.png --mask sole.png --sampler ddpm --steps 250 --jump-count 10
+  $ ddpm-wasm sample --interpolate 1,2 --count 10 --columns 10
 `;
 
 export function sampleCommand(): Command {
@@ -43,8 +48,12 @@ export function sampleCommand(): Command {
       file('.png'),
     )
     .option('--raw <file.safetensors>', 'the float32 images [count,C,H,W] in [-1,1], unclipped', file('.safetensors'))
-    .option('--animate <file.png>', 'the denoising as an animated PNG', file('.png', '.apng'))
-    .option('--count <n>', 'how many images', number('--count'), 16)
+    .option(
+      '--animate <file.png>',
+      'an animated PNG of the steps: the images so far, and what the network takes them to be',
+      file('.png', '.apng'),
+    )
+    .option('--count <n>', 'how many images (default: 16)', number('--count'))
     .option('--batch <n>', 'images in one network call', number('--batch'))
     .option('--seed <n>', 'decides every random number (default: 0)', seed)
     .addOption(
@@ -54,10 +63,11 @@ export function sampleCommand(): Command {
       ]),
     )
     .option('--class <list>', 'one class for all or one for each, by index or name', classes)
-    .option('--guidance <g>', 'classifier-free guidance; 0 is off', number('--guidance'));
+    .option('--guidance <g>', 'classifier-free guidance; 0 is off', number('--guidance'))
+    .option('--guidance-rescale <phi>', 'take back contrast that guidance adds, 0 to 1', number('--guidance-rescale'));
   // inversion starts from images, which there is no flag for
   const starting = samplers.filter((name) => name !== 'ddim-inverse');
-  return addPlanFlags(command, starting)
+  return addEditFlags(addPlanFlags(command, starting))
     .addOption(
       new Option('--device <where>', 'where the network runs')
         .choices(['auto', 'cpu', 'cuda', 'webgpu', 'wasm'])
@@ -78,14 +88,15 @@ async function sample(source: string, flags: SampleFlags): Promise<void> {
     const pipeline = await loadPipeline(source, { device: flags.device, batch: flags.batch, signal });
     try {
       for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
+      const options = await sampleOptions(pipeline, flags, signal);
       const started = performance.now();
-      const { images, plan, animate } = await run(pipeline, flags, { signal, animated: animation !== undefined });
+      const { images, plan, animate } = await run(pipeline, flags, { options, animated: animation !== undefined });
       const seconds = (performance.now() - started) / 1000;
 
       await png?.finish(await gridPng(pipeline, images, flags));
       await raw?.finish(await rawFile(images));
       await animation?.finish(animate());
-      const report = summary(pipeline, flags, plan);
+      const report = summary(pipeline, flags, { plan, count: images.shape[0] });
       const files = { out, raw: flags.raw, animate: flags.animate };
       if (flags.json) console.log(JSON.stringify({ ...report, seconds: Number(seconds.toFixed(3)), files }));
       else console.log(sentence(report, seconds, Object.values(files)));
@@ -102,22 +113,20 @@ interface RunResult {
   animate(): Uint8Array;
 }
 
+async function sampleOptions(pipeline: Pipeline, flags: SampleFlags, signal: AbortSignal): Promise<SampleOptions> {
+  const { seed, rng, class: classes, guidance, guidanceRescale } = flags;
+  // how many is up to the file where there is one of noise
+  const count = flags.count ?? (flags.start || flags.interpolate ? undefined : 16);
+  const given = { ...planOptions(flags), count, seed, rng, class: classes, guidance, guidanceRescale, signal };
+  return editOptions(pipeline, flags, given);
+}
+
 /** Walks the plan with a progress bar, keeping frames only where an animation is asked for. */
 async function run(
   pipeline: Pipeline,
   flags: SampleFlags,
-  { signal, animated }: { signal: AbortSignal; animated: boolean },
+  { options, animated }: { options: SampleOptions; animated: boolean },
 ): Promise<RunResult> {
-  const { count, rng, class: classes, guidance } = flags;
-  const options: SampleOptions = {
-    ...planOptions(flags),
-    count,
-    seed: flags.seed,
-    rng,
-    class: classes,
-    guidance,
-    signal,
-  };
   const plan = pipeline.plan(options);
   const frames = animated ? await createAnimation(pipeline, flags, plan.calls) : undefined;
   const bar = await progressBar(plan.calls, flags.json ?? false);
@@ -172,15 +181,15 @@ async function createAnimation(pipeline: Pipeline, { columns, scale }: SampleFla
 }
 
 /** What was run, for --json. */
-function summary({ model, schedule }: Pipeline, flags: SampleFlags, plan: Plan) {
+function summary({ model, schedule }: Pipeline, flags: SampleFlags, { plan, count }: { plan: Plan; count: number }) {
   const [channels, height, width] = model.shape;
   return {
     model: model.name,
     device: model.device,
-    count: flags.count,
+    count,
     shape: [channels, height, width],
     sampler: plan.sampler,
-    steps: plan.rows.length,
+    steps: plan.calls,
     timesteps: plan.timesteps,
     scheduler: schedule.config.className,
     seed: String(flags.seed ?? 0),

@@ -152,9 +152,9 @@ describe('bad input gives one line and an exit code', () => {
     ['--seed banana', 2, 'ddpm-wasm: "--seed" expected an integer in 0..2^64-1, got "banana"'],
     ['--seed 18446744073709551616', 2, 'ddpm-wasm: "--seed" expected an integer in 0..2^64-1'],
     [
-      '--sampler euler',
+      '--sampler magic',
       2,
-      "ddpm-wasm: option '--sampler <name>' argument 'euler' is invalid. Allowed choices are ddpm, ddim.",
+      "ddpm-wasm: option '--sampler <name>' argument 'magic' is invalid. Allowed choices are ddpm, ddim",
     ],
     ['--class Spaceship', 2, 'ddpm-wasm: "--class" expected one of T-shirt/top, '],
     ['--class 99', 2, 'ddpm-wasm: "--class" expected an integer in 0..10, got 99'],

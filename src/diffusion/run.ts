@@ -1,0 +1,192 @@
+import type { Denoiser } from '../core/denoiser.ts';
+import { DdpmError, show, wrongValue } from '../core/errors.ts';
+import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
+import type { Arena } from '../engine/arena.ts';
+import { alphaCumprodAt } from './alphaCumprodAt.ts';
+import type { Guide } from './guide.ts';
+import { type Init, Known, noiseTo, placeImages } from './known.ts';
+import { createDraws, type Draws } from './noise.ts';
+import { type Plan, rowData, rowFields, slotCount } from './plan.ts';
+import type { RunOptions } from './runOptions.ts';
+
+/** The buffers of a run in an arena of its own: the state x, the network's answer, the noise. */
+export class Run {
+  readonly #arena: Arena;
+  readonly #plan: Plan;
+  readonly #options: RunOptions;
+  readonly #shape: readonly number[];
+  readonly #count: number;
+  readonly #pixels: number;
+  readonly #draws: Draws;
+  readonly #rows: number;
+  readonly #buffers: number;
+  readonly #x: number;
+  readonly #start: number;
+  /** What rows keep for later ones; 0 where a plan has no use for a slot. */
+  readonly #slots: readonly number[];
+  /** Allocated when the first answer tells how many channels there are. */
+  #model = 0;
+  #modelShape: readonly number[] | undefined;
+  readonly #known: Known | undefined;
+  /** What a guide may write into, and noise that no row draws; allocated where they are needed. */
+  #guided = 0;
+  #spare = 0;
+
+  constructor(arena: Arena, plan: Plan, options: RunOptions, keepStart: boolean) {
+    const { shape, start, init, inpaint, seed, rng = 'philox', first = 0 } = options;
+    this.#arena = arena;
+    this.#plan = plan;
+    this.#options = options;
+    this.#shape = shape;
+    this.#count = shape[0];
+    this.#pixels = sizeOf(shape.slice(1));
+    const size = sizeOf(shape);
+
+    this.#rows = arena.allocF64(rowData(plan.rows));
+    this.#buffers = arena.alloc((slotCount + 5) * 4); // x, model, the slots, noise, startOut, out
+    this.#x = arena.alloc(size * 4);
+    this.#start = keepStart ? arena.alloc(size * 4) : 0;
+    this.#slots = Array.from({ length: slotCount }, (_, i) => {
+      const used = plan.rows.some((row) => row.store === i + 1);
+      return used ? arena.alloc(size * 4) : 0;
+    });
+    this.#draws = createDraws(arena, { rng, seed, first, images: this.#count, pixels: this.#pixels });
+
+    this.#known = inpaint && new Known(arena, inpaint, shape);
+    if (start) arena.f32(this.#x, size).set(start.data);
+    else this.#draws.fill(this.#x);
+    if (init) this.#noise(init, plan);
+    else if (plan.initialScale !== 1) this.#scale(plan.initialScale);
+  }
+
+  get x(): Tensor {
+    return { data: this.#arena.f32(this.#x, this.#count * this.#pixels), shape: this.#shape };
+  }
+
+  get start(): Tensor {
+    return { data: this.#arena.f32(this.#start, this.#count * this.#pixels), shape: this.#shape };
+  }
+
+  /** Asks the network about x and keeps its answer in the engine's memory, where it may have written it itself. */
+  async predict(denoiser: Denoiser, index: number): Promise<void> {
+    const row = this.#plan.rows[index];
+    const timesteps = new Float32Array(this.#count).fill(row.timestep);
+    const out = this.#modelShape && this.#tensor(this.#model, this.#modelShape);
+    const answer = await denoiser(this.x, timesteps, this.#options.condition, { out });
+    const where = `at step ${index + 1} of ${this.#plan.rows.length} (timestep ${row.timestep})`;
+    this.#checkAnswer(answer, where);
+
+    let { data } = answer;
+    const size = data.length;
+    if (!this.#modelShape) {
+      // memory that grows takes views with it, such as an answer that is x itself
+      data = data.slice();
+      this.#modelShape = answer.shape;
+      this.#model = this.#arena.alloc(size * 4);
+    }
+    if (data.buffer !== this.#arena.wasm.memory.buffer || data.byteOffset !== this.#model)
+      this.#arena.f32(this.#model, size).set(data);
+    if (!this.#arena.wasm.finite(this.#model, size))
+      throw new DdpmError('network-failed', `the network gave ${firstBad(data)} ${where}`);
+  }
+
+  /** Has a guide correct the estimate of a row, and changes the network's answer to one that gives that estimate. */
+  async follow(guide: Guide, row: number, index: number): Promise<void> {
+    const { wasm } = this.#arena;
+    const { a, b, timestep } = this.#plan.rows[row];
+    if (b === 0) return;
+    const size = this.#count * this.#pixels;
+    this.#guided ||= this.#arena.alloc(size * 4);
+    const stride = sizeOf(this.#modelShape!.slice(1));
+    const weights = this.#rows + (row * rowFields + 1) * 8; // the row's a and b, side by side
+    for (let i = 0; i < this.#count; i++) {
+      const [model, at] = [this.#model + i * stride * 4, i * this.#pixels * 4];
+      wasm.mix(this.#guided + at, this.#x + at, model, weights, 1, this.#pixels);
+    }
+
+    const { condition, signal } = this.#options;
+    const start = this.#tensor(this.#guided, this.#shape);
+    const corrected = await guide(start, this.x, timestep, { index, calls: this.#plan.calls, condition, signal });
+    if (corrected === undefined) return;
+    assertTensor(corrected, 'guide', this.#shape);
+    if (corrected.data !== start.data) this.#arena.f32(this.#guided, size).set(corrected.data);
+    if (!wasm.finite(this.#guided, size))
+      throw wrongValue('guide', `finite numbers at timestep ${timestep}`, Number(firstBad(corrected.data)));
+    for (let i = 0; i < this.#count; i++) {
+      const [model, at] = [this.#model + i * stride * 4, i * this.#pixels * 4];
+      wasm.redirect(model, this.#x + at, this.#guided + at, a, b, this.#pixels);
+    }
+  }
+
+  /** Applies a row to all pixels. */
+  step(index: number): void {
+    const { wasm } = this.#arena;
+    const row = this.#plan.rows[index];
+    const draw = index + 1; // draw 0 is x_T
+    const noise = row.sigma !== 0 ? this.#draws.noise(draw) : 0;
+    const { seed, first } = this.#draws;
+    const startOut = row.calls > 0 ? this.#start : 0;
+    const pointers = [this.#x, this.#model, ...this.#slots, noise, startOut, this.#x];
+    new Uint32Array(wasm.memory.buffer, this.#buffers, pointers.length).set(pointers);
+    const modelStride = this.#modelShape ? sizeOf(this.#modelShape.slice(1)) : this.#pixels;
+    const at = this.#rows + index * rowFields * 8;
+    const done = wasm.step(at, this.#buffers, this.#count, this.#pixels, modelStride, seed, draw, first);
+    if (!done) throw new DdpmError('out-of-memory', "one image more than the engine's memory can hold");
+  }
+
+  /** Puts the known pixels back after the last row of a step. */
+  keep(row: number): void {
+    if (!this.#known) return;
+    const next = this.#plan.rows[row + 1];
+    this.#known.keep(this.#x, next && { timestep: next.timestep, noise: this.#knownNoise(row) });
+  }
+
+  /** Noise for the known pixels, of draws that no row uses: philox has 2^32 of them, torch the next of its stream. */
+  #knownNoise(row: number): number {
+    const { seed, first } = this.#draws;
+    const draw = 2 ** 31 + row;
+    const drawn = this.#draws.noise(draw);
+    if (drawn) return drawn;
+    this.#spare ||= this.#arena.alloc(this.#count * this.#pixels * 4);
+    this.#arena.wasm.normals(this.#spare, this.#count, this.#pixels, seed, draw, first);
+    return this.#spare;
+  }
+
+  #tensor(pointer: number, shape: readonly number[]): Tensor {
+    return { data: this.#arena.f32(pointer, sizeOf(shape)), shape };
+  }
+
+  /** Noises the images to the level at which the plan first asks the network; the noise is in x. */
+  #noise({ images, schedule }: Init, { rows }: Plan): void {
+    const { timestep } = rows.find(({ calls }) => calls > 0)!;
+    const size = this.#count * this.#pixels;
+    const abar = alphaCumprodAt(schedule, timestep);
+    noiseTo(this.#arena, { x: this.#x, images: placeImages(this.#arena, images, this.#shape), size, abar });
+  }
+
+  #scale(by: number): void {
+    this.#arena.wasm.mix(this.#x, this.#x, this.#x, this.#arena.allocF64([by, 0]), 1, this.#count * this.#pixels);
+  }
+
+  #checkAnswer(answer: Tensor, where: string): void {
+    const [count, channels, ...plane] = this.#shape;
+    const plain = [count, channels, ...plane];
+    const withVariance = [count, 2 * channels, ...plane];
+    const expected = this.#plan.learnedVariance ? [withVariance] : [plain, withVariance];
+    const shape = answer?.shape;
+    const fits = expected.some(
+      (e) => Array.isArray(shape) && e.length === shape.length && e.every((n, i) => n === shape[i]),
+    );
+    if (!fits || !(answer.data instanceof Float32Array) || answer.data.length !== sizeOf(shape))
+      throw new DdpmError(
+        'network-failed',
+        `the network's answer ${where} expected float32 ${expected.map(show).join(' or ')}, got ${show(shape)}`,
+      );
+    if (this.#modelShape && answer.data.length !== sizeOf(this.#modelShape))
+      throw new DdpmError('network-failed', `the network's answer ${where} changed its shape to ${show(shape)}`);
+  }
+}
+
+function firstBad(values: Float32Array): string {
+  return String(values.find((value) => !Number.isFinite(value)));
+}
