@@ -13,6 +13,22 @@ export const entrants: readonly Entrant[] = [
   ...spaced('ddim eta 0', { sampler: 'ddim', eta: 0 }),
   ...spaced('ddim eta 1', { sampler: 'ddim', eta: 1 }),
   ...spaced('ddpm', { sampler: 'ddpm' }),
+  { name: 'dpm-solver++ 2', options: { sampler: 'dpm-solver++' } },
+  { name: 'dpm-solver++ 2 karras', options: { sampler: 'dpm-solver++', useKarrasSigmas: true } },
+  { name: 'dpm-solver++ 2 sde', options: { sampler: 'dpm-solver++', algorithmType: 'sde-dpmsolver++' } },
+  { name: 'dpm-solver++ 3 singlestep', options: { sampler: 'dpm-solver++-singlestep', solverOrder: 3 } },
+  { name: 'unipc 2', options: { sampler: 'unipc' } },
+  { name: 'deis 2', options: { sampler: 'deis' } },
+  { name: 'euler', options: { sampler: 'euler' } },
+  { name: 'euler-ancestral', options: { sampler: 'euler-ancestral' } },
+  { name: 'heun', options: { sampler: 'heun' } },
+  { name: 'dpm2', options: { sampler: 'dpm2' } },
+  { name: 'dpm2-ancestral', options: { sampler: 'dpm2-ancestral' } },
+  { name: 'lms', options: { sampler: 'lms' } },
+  { name: 'pndm', options: { sampler: 'pndm', skipPrkSteps: true } },
+  { name: 'lcm', options: { sampler: 'lcm' } },
+  { name: 'edm', options: { sampler: 'edm', sChurn: 10 } },
+  { name: 'euler-maruyama', options: { sampler: 'euler-maruyama' } },
 ];
 
 /** An entrant with a number of network calls that it may use, and the plan that uses most of them. */
