@@ -8,7 +8,6 @@
  * float32 one coefficient at a time, lowest first, the others fitted again after each): below 3.2e-9. 2^k comes in two
  * factors, since 2^-149 is no normal number.
  */
-// @ts-ignore: decorator
 @inline
 export function exp(x: v128): v128 {
   x = f32x4.pmax(f32x4.pmin(x, f32x4.splat(89)), f32x4.splat(-104));
@@ -32,7 +31,6 @@ const LN2_HIGH: f32 = 0.693145751953125;
 const LN2_LOW: f32 = 1.428606765330187e-06; // ln 2 - LN2_HIGH
 
 // 2^k for k in -126..127
-// @ts-ignore: decorator
 @inline
 function power(k: v128): v128 {
   return i32x4.shl(i32x4.add(k, i32x4.splat(127)), 23);

@@ -26,7 +26,6 @@ export function mix(out: usize, x: usize, y: usize, coefficients: usize, images:
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function sum(cx: v128, x: v128, cy: v128, y: v128): v128 {
   return f32x4.add(f32x4.mul(cx, x), f32x4.mul(cy, y));

@@ -56,7 +56,6 @@ export function fill(out: usize, count: i32, draw: u32, image: u64, group: u32):
   memory.copy(out + whole, tail, bytes - whole);
 }
 
-// @ts-ignore: decorator
 @inline
 function deviates(out: usize, bytes: usize, draw: u32, image: u64, group: u32): void {
   words(out, bytes, draw, image, group);
@@ -144,25 +143,21 @@ function words(out: usize, bytes: usize, draw: u32, image: u64, group: u32): voi
 }
 
 // the high words and the low words of the four products x * m
-// @ts-ignore: decorator
 @inline
 function highs(x: v128, m: v128): v128 {
   return odd(i64x2.extmul_low_i32x4_u(x, m), i64x2.extmul_high_i32x4_u(x, m));
 }
 
-// @ts-ignore: decorator
 @inline
 function lows(x: v128, m: v128): v128 {
   return even(i64x2.extmul_low_i32x4_u(x, m), i64x2.extmul_high_i32x4_u(x, m));
 }
 
-// @ts-ignore: decorator
 @inline
 function odd(low: v128, high: v128): v128 {
   return i32x4.shuffle(low, high, 1, 3, 5, 7);
 }
 
-// @ts-ignore: decorator
 @inline
 function even(low: v128, high: v128): v128 {
   return i32x4.shuffle(low, high, 0, 2, 4, 6);

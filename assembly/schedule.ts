@@ -127,26 +127,22 @@ function alphaBar(u: f64, kind: i32): f64 {
   return sqrt(snr / (1 + snr));
 }
 
-// @ts-ignore: decorator
 @inline
 function table(out: usize, index: i32, T: i32): usize {
   return out + ((<usize>(index * T)) << 3);
 }
 
-// @ts-ignore: decorator
 @inline
 export function get(values: usize, i: i32): f64 {
   return load<f64>(values + ((<usize>i) << 3));
 }
 
-// @ts-ignore: decorator
 @inline
 export function put(values: usize, i: i32, value: f64): void {
   store<f64>(values + ((<usize>i) << 3), value);
 }
 
 /** The value as the schedule's precision holds it. */
-// @ts-ignore: decorator
 @inline
 export function rounded(value: f64, single: bool): f64 {
   return single ? <f64>(<f32>value) : value;

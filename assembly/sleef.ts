@@ -18,7 +18,6 @@ export function exp(d: f32): f32 {
   return (1 + fma(s * s, u, s)) * reinterpret<f32>((<i32>q + 127) << 23);
 }
 
-// @ts-ignore: decorator
 @inline
 function fma(a: f32, b: f32, c: f32): f32 {
   return <f32>(<f64>a * <f64>b + <f64>c);

@@ -165,19 +165,16 @@ function reachOf(row: usize, image: usize, model: usize, pixels: i32): f32 {
 }
 
 // the slot that the row keeps something in, or 0
-// @ts-ignore: decorator
 @inline
 function slotOf(row: usize): usize {
   return <usize>load<f64>(row + (Row.STORE << 3));
 }
 
-// @ts-ignore: decorator
 @inline
 function isScaled(row: usize): bool {
   return load<f64>(row + (Row.VARIANCE << 3)) != Row.VARIANCE_FIXED;
 }
 
-// @ts-ignore: decorator
 @inline
 function weight(row: usize, field: i32): f32 {
   return <f32>load<f64>(row + (field << 3));

@@ -116,7 +116,6 @@ function split(
   blocks(table, x, model, termX, termModel, other, start, out, bytes, SPLIT);
 }
 
-// @ts-ignore: decorator
 @inline
 function blocks(
   table: usize,
@@ -177,7 +176,6 @@ function blocks(
 }
 
 // the order of the operands of pmin and pmax lets NaN through
-// @ts-ignore: decorator
 @inline
 function clamped(value: v128, low: v128, high: v128): v128 {
   return f32x4.pmax(f32x4.pmin(value, high), low);

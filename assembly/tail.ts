@@ -10,7 +10,6 @@ export function loadPart(source: usize, bytes: usize): v128 {
 }
 
 /** Stores the first `bytes` bytes of the vector. */
-// @ts-ignore: decorator
 @inline
 export function storePart(target: usize, value: v128, bytes: usize): void {
   v128.store(slot, value);

@@ -107,7 +107,6 @@ function refill(state: usize): void {
   twist(state, WORDS - 1, 0, SHIFT - 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function twist(state: usize, i: u32, next: u32, far: u32): void {
   const y = (load<u32>(state + (i << 2)) & 0x80000000) | (load<u32>(state + (next << 2)) & 0x7fffffff);

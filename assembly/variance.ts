@@ -31,7 +31,6 @@ function fromRange(v: v128, low: v128, high: v128): v128 {
   return exp(f32x4.mul(logVariance, half));
 }
 
-// @ts-ignore: decorator
 @inline
 function splat(row: usize, field: i32): v128 {
   return f32x4.splat(<f32>load<f64>(row + (field << 3)));
