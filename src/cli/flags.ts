@@ -12,6 +12,8 @@ export interface PlanFlags {
   steps?: number;
   timesteps?: number[];
   eta?: number;
+  order?: number;
+  karras?: boolean;
   spacing?: PlanOptions['timestepSpacing'];
   variance?: PlanOptions['varianceType'];
 }
@@ -23,14 +25,17 @@ export function addPlanFlags(command: Command, choices: readonly string[] = samp
     .option('--steps <n>', 'network calls an image', number('--steps'))
     .option('--timesteps <list>', 'the timesteps themselves, such as 999,700,400,100', numbers('--timesteps'))
     .option('--eta <x>', 'noise of ddim: 0 none, 1 as much as ddpm', number('--eta'))
+    .option('--order <n>', 'order of the multistep solvers, 1 to 3', number('--order'))
+    .option('--karras', 'space the steps as Karras et al. 2022 do, in sigma')
     .addOption(new Option('--spacing <how>', 'how the steps are spaced').choices(timestepSpacings))
     .addOption(new Option('--variance <type>', 'the reverse variance of ddpm').choices(varianceTypes));
 }
 
 /** What the library is asked for; absent flags leave the model's own settings. */
 export function planOptions(flags: PlanFlags): PlanOptions {
-  const { sampler, steps, timesteps, eta, spacing, variance } = flags;
-  return { sampler, steps, timesteps, eta, timestepSpacing: spacing, varianceType: variance };
+  const { sampler, steps, timesteps, eta, order, karras, spacing, variance } = flags;
+  const options: PlanOptions = { sampler, steps, timesteps, eta, timestepSpacing: spacing, varianceType: variance };
+  return { ...options, solverOrder: order, useKarrasSigmas: karras };
 }
 
 /** Reads a decimal number; the library checks its range. */

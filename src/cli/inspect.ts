@@ -52,7 +52,7 @@ function describe(pipeline: Pipeline, plan: Plan): string {
     `model     ${model.name}, ${channels} x ${height} x ${width}, predicts ${predicts}, on ${model.device}`,
     ...(model.classes > 0 ? [`classes   ${classNames(pipeline)}`] : []),
     `schedule  ${config.className}, ${schedule.trainTimesteps} steps, ${betas}`,
-    `plan      ${plan.sampler}, ${plan.rows.length} steps, ${plan.calls} network calls an image`,
+    `plan      ${plan.sampler}, ${plan.rows.length} rows, ${plan.calls} network calls an image`,
     ...notes.map((note) => `note      ${note}`),
     '',
     table(plan.rows),

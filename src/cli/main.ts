@@ -52,7 +52,12 @@ function report(error: unknown): number {
 /** The flag or argument that sets a library option. */
 function flagOf(argument: string): string {
   if (argument === 'images') return '<images>';
-  const flags: Record<string, string> = { timestepSpacing: 'spacing', varianceType: 'variance' };
+  const flags: Record<string, string> = {
+    solverOrder: 'order',
+    timestepSpacing: 'spacing',
+    useKarrasSigmas: 'karras',
+    varianceType: 'variance',
+  };
   return `--${flags[argument] ?? argument.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 

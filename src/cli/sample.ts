@@ -31,6 +31,7 @@ Examples:
   $ ddpm-wasm sample --out samples.png
   $ ddpm-wasm sample --class Sneaker,Bag --count 2 --seed 7 --out pair.png
   $ ddpm-wasm sample ./my-diffusers-model --sampler ddim --steps 50 --out images.png
+  $ ddpm-wasm sample --sampler dpm-solver++ --karras --steps 10 --out quick.png
   $ ddpm-wasm sample ./my-diffusers-model --rng torch --seed 0 --raw images.safetensors
   $ ddpm-wasm sample model.onnx --animate denoising.png
   $ ddpm-wasm sample --init shoe.png --strength 0.6 --class Sneaker

@@ -146,7 +146,7 @@ describe('ddpm-wasm inspect', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain('model     fashion, 1 x 28 x 28, predicts epsilon, on cpu');
     expect(stdout).toContain('T-shirt/top, Trouser');
-    expect(stdout).toContain('plan      ddim, 10 steps, 10 network calls an image');
+    expect(stdout).toContain('plan      ddim, 10 rows, 10 network calls an image');
     expect(stdout).toMatch(/timestep +a +b +clip +model +start +sigma\n +900 +60\.8305 +-60\.8223 +1 /);
   });
 

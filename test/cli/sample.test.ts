@@ -159,6 +159,7 @@ describe('bad input gives one line and an exit code', () => {
     ['--class Spaceship', 2, 'ddpm-wasm: "--class" expected one of T-shirt/top, '],
     ['--class 99', 2, 'ddpm-wasm: "--class" expected an integer in 0..10, got 99'],
     ['--count 0', 2, 'ddpm-wasm: "--count" expected an integer in 1..1000000, got 0'],
+    ['--sampler dpm-solver++ --order 9', 2, 'ddpm-wasm: "--order" expected'],
     ['--eta 2', 2, 'ddpm-wasm: "--eta" expected a number in 0..1, got 2'],
     ['--bogus', 2, "ddpm-wasm: unknown option '--bogus'"],
     ['--out samples.jpg', 2, "ddpm-wasm: option '--out <file.png>' argument 'samples.jpg' is invalid."],
