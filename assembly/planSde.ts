@@ -1,6 +1,6 @@
 // Samplers that draw noise at every step but the last: consistency models and the reverse SDE.
 
-import { SIGMA } from './row';
+import { LANGEVIN, SIGMA } from './row';
 import { SUM, abarAt, addNoise, addStart, addX, askingRow, isBounded, predictionOf } from './planRow';
 import { get, put } from './schedule';
 
@@ -26,21 +26,28 @@ export function planLcm(rows: usize, timesteps: usize, n: i32, abar: usize, answ
 /**
  * Euler-Maruyama on the reverse variance-preserving SDE, dx = (-beta/2 x - beta score) dt + sqrt(beta) dw with
  * score = -eps/noise (Song et al. 2021, eq. 6 and 11), n equal steps over the real `timesteps`. The last one adds no noise.
+ * Before each, `corrections` steps of Langevin dynamics at its level, of signal-to-noise ratio `snr` (algorithm 5 there).
  */
 export function planEulerMaruyama(
-  rows: usize, timesteps: usize, n: i32, abar: usize, betas: usize, T: i32, answer: usize,
+  rows: usize, timesteps: usize, n: i32, abar: usize, betas: usize, T: i32, answer: usize, corrections: i32, snr: f64,
 ): i32 {
+  let count = 0;
   for (let i = 0; i < n; i++) {
     const t = get(timesteps, i);
     // abar falls exponentially between timesteps
-    const at = Math.exp(between(abar, T, t, true)), b = (between(betas, T, t, false) * T) / n;
+    const at = Math.exp(between(abar, T, t, true)), beta = between(betas, T, t, false), b = (beta * T) / n;
     const signal = sqrt(at), noise = sqrt(1 - at);
-    const row = askingRow(rows, i, t, signal, noise, answer);
+    for (let j = 0; j < corrections; j++) {
+      const row = askingRow(rows, count++, t, signal, noise, answer);
+      addNoise(row, SUM, -1 / noise, signal, noise, predictionOf(answer), isBounded(answer));
+      put(row, LANGEVIN, snr * sqrt(2 * (1 - beta)));
+    }
+    const row = askingRow(rows, count++, t, signal, noise, answer);
     addX(row, SUM, 1 + b / 2);
     addNoise(row, SUM, -b / noise, signal, noise, predictionOf(answer), isBounded(answer));
     if (i + 1 < n) put(row, SIGMA, sqrt(b));
   }
-  return n;
+  return count;
 }
 
 /** A table's value, or its logarithm, at a real timestep. */

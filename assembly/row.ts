@@ -24,7 +24,8 @@ export const STORE = 20; // a slot, 1 to 6, or 0
 export const S_X = 21;
 export const S_MODEL = 22;
 export const S_START = 23;
-export const ROW_FIELDS = 24;
+export const LANGEVIN = 24; // 0: none; else the weights add up to a score, which src/diffusion/langevin.ts takes a step along
+export const ROW_FIELDS = 25;
 
 export const VARIANCE_FIXED: f64 = 0; // sigma as it stands
 export const VARIANCE_LEARNED: f64 = 1; // sigma times sqrt(v), v the model's second half of channels

@@ -14,6 +14,7 @@ export interface PlanFlags {
   eta?: number;
   order?: number;
   karras?: boolean;
+  corrector?: number;
   spacing?: PlanOptions['timestepSpacing'];
   variance?: PlanOptions['varianceType'];
 }
@@ -27,15 +28,16 @@ export function addPlanFlags(command: Command, choices: readonly string[] = samp
     .option('--eta <x>', 'noise of ddim: 0 none, 1 as much as ddpm', number('--eta'))
     .option('--order <n>', 'order of the multistep solvers, 1 to 3', number('--order'))
     .option('--karras', 'space the steps as Karras et al. 2022 do, in sigma')
+    .option('--corrector <n>', 'Langevin steps before each step of euler-maruyama', number('--corrector'))
     .addOption(new Option('--spacing <how>', 'how the steps are spaced').choices(timestepSpacings))
     .addOption(new Option('--variance <type>', 'the reverse variance of ddpm').choices(varianceTypes));
 }
 
 /** What the library is asked for; absent flags leave the model's own settings. */
 export function planOptions(flags: PlanFlags): PlanOptions {
-  const { sampler, steps, timesteps, eta, order, karras, spacing, variance } = flags;
+  const { sampler, steps, timesteps, eta, order, karras, corrector, spacing, variance } = flags;
   const options: PlanOptions = { sampler, steps, timesteps, eta, timestepSpacing: spacing, varianceType: variance };
-  return { ...options, solverOrder: order, useKarrasSigmas: karras };
+  return { ...options, solverOrder: order, useKarrasSigmas: karras, correctorSteps: corrector };
 }
 
 /** Reads a decimal number; the library checks its range. */

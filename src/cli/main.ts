@@ -56,6 +56,7 @@ function flagOf(argument: string): string {
     solverOrder: 'order',
     timestepSpacing: 'spacing',
     useKarrasSigmas: 'karras',
+    correctorSteps: 'corrector',
     varianceType: 'variance',
   };
   return `--${flags[argument] ?? argument.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

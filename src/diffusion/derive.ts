@@ -25,6 +25,6 @@ export function standsAlone(row: PlanRow): boolean {
 export function silentRow(timestep: number, changes: Partial<PlanRow>): PlanRow {
   const rest = { a: 0, b: 0, clip: Infinity, x: 1, model: 0, start: 0, sigma: 0, variance: 0 };
   const history = { h1: 0, h2: 0, h3: 0, h4: 0, h5: 0, h6: 0, store: 0, storeX: 0, storeModel: 0, storeStart: 0 };
-  const learned = { logVarianceMin: 0, logVarianceMax: 0, thresholdRatio: 0, thresholdMax: 1, calls: 0 };
+  const learned = { logVarianceMin: 0, logVarianceMax: 0, thresholdRatio: 0, thresholdMax: 1, calls: 0, langevin: 0 };
   return Object.freeze({ timestep, ...rest, ...history, ...learned, ...changes });
 }

@@ -3,6 +3,7 @@ import type { Tensor } from '../core/tensor.ts';
 import { createInversionPlan } from './inversion.ts';
 import { createPartialPlan } from './partial.ts';
 import { createPlan, type Plan, type PlanOptions } from './plan.ts';
+import { planSettings } from './planOptions.ts';
 import { resamplePlan } from './resample.ts';
 import type { RunOptions } from './runOptions.ts';
 import type { Schedule } from './schedule.ts';
@@ -56,6 +57,12 @@ export function planEdit(
   if (planOptions.sampler === 'ddim-inverse')
     return { plan: createInversionPlan(schedule, { ...planOptions, refine }), run: {} };
   if (!init) return { plan: createPlan(schedule, planOptions), run: {} };
+  if (tellsNoTimesteps(schedule, planOptions))
+    throw wrongValue(
+      'timestepType',
+      'discrete where images are noised, as continuous ones are no timesteps',
+      'continuous',
+    );
   const noised = mask === undefined || strength !== undefined;
   const plan = noised
     ? createPartialPlan(schedule, { ...planOptions, strength: strength ?? 0.8 })
@@ -67,4 +74,10 @@ export function planEdit(
     plan: resamplePlan(schedule, plan, { jumpLength, jumpCount: jumps }),
     run: { ...start, inpaint: { images: init, mask, schedule } },
   };
+}
+
+/** Whether the network is told log(sigma)/4, from which the level of noise cannot be looked up in the schedule. */
+function tellsNoTimesteps(schedule: Schedule, options: PlanOptions): boolean {
+  const { sampler, timestepType, predictionType } = planSettings(schedule, options);
+  return sampler === 'euler' && timestepType === 'continuous' && predictionType === 'v_prediction';
 }

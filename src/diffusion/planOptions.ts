@@ -48,6 +48,10 @@ export interface PlanOptions {
   sTmax?: number;
   /** How strong it is. Default 1. */
   sNoise?: number;
+  /** `euler-maruyama`: steps of Langevin dynamics before each step (Song et al. 2021, algorithm 5). Default 0. */
+  correctorSteps?: number;
+  /** Their signal-to-noise ratio, the paper's r. Default 0.16. */
+  correctorSnr?: number;
 
   predictionType?: PredictionType;
   /** `ddpm`: the reverse variance. */
@@ -153,6 +157,8 @@ const checks: { readonly [K in keyof Required<PlanOptions>]: Check } = {
   sTmin: limit,
   sTmax: limit,
   sNoise: number(0),
+  correctorSteps: integer(0, 100),
+  correctorSnr: number(0),
   predictionType: oneOf(predictionTypes),
   varianceType: oneOf(varianceTypes),
   clipSample: flag,
@@ -219,6 +225,8 @@ function defaultsOf({ config, trainTimesteps: T }: Schedule, sampler: Sampler): 
     sTmin: 0,
     sTmax: Number.POSITIVE_INFINITY,
     sNoise: 1,
+    correctorSteps: 0,
+    correctorSnr: 0.16,
     ...Object.fromEntries(read),
     // what the network predicts was settled in training
     predictionType: config.predictionType,

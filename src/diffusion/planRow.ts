@@ -27,6 +27,7 @@ const fields = [
   'storeX',
   'storeModel',
   'storeStart',
+  'langevin',
 ] as const;
 
 export const rowFields = fields.length;
@@ -42,7 +43,8 @@ export const slotCount = 6;
  * where h1 to h6 are what earlier rows kept: a row with `store` n keeps storeX*x + storeModel*model + storeStart*start,
  * of the x that it began with, as hn. A row with `calls` 0 asks no network and combines what is there already.
  * `variance` 1 and 2 say that sigma comes from the model's second half of channels (learned, learned range);
- * a `thresholdRatio` above 0 says that the start is divided by that quantile of its size instead of clamped.
+ * a `thresholdRatio` above 0 says that the start is divided by that quantile of its size instead of clamped. A `langevin`
+ * r above 0 says that the weights add up to a score s, and that x' = x + e*s + sqrt(2e)*z with e = (r |z|/|s|)^2 an image.
  */
 export type PlanRow = { readonly [K in (typeof fields)[number]]: number };
 
@@ -94,4 +96,5 @@ const ranges: { readonly [K in (typeof fields)[number]]?: [min: number, max?: nu
   thresholdMax: [0],
   calls: [0, 1],
   store: [0, slotCount],
+  langevin: [0],
 };

@@ -4,10 +4,15 @@ import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
 import type { Arena } from '../engine/arena.ts';
 import { alphaCumprodAt } from './alphaCumprodAt.ts';
 import type { Guide } from './guide.ts';
+
 import { type Init, Known, noiseTo, placeImages } from './known.ts';
+import { correct } from './langevin.ts';
 import { createDraws, type Draws } from './noise.ts';
 import { type Plan, rowData, rowFields, slotCount } from './plan.ts';
 import type { RunOptions } from './runOptions.ts';
+
+/** Draws of the noise for known pixels begin here, where no row's are: philox has 2^32, torch takes the next of its stream. */
+const knownDraws = 2 ** 31;
 
 /** The buffers of a run in an arena of its own: the state x, the network's answer, the noise. */
 export class Run {
@@ -28,8 +33,9 @@ export class Run {
   #model = 0;
   #modelShape: readonly number[] | undefined;
   readonly #known: Known | undefined;
-  /** What a guide may write into, and noise that no row draws; allocated where they are needed. */
+  /** What a guide may write into, a row's score, and noise that no kernel draws; allocated where they are needed. */
   #guided = 0;
+  #score = 0;
   #spare = 0;
 
   constructor(arena: Arena, plan: Plan, options: RunOptions, keepStart: boolean) {
@@ -55,7 +61,7 @@ export class Run {
     this.#known = inpaint && new Known(arena, inpaint, shape);
     if (start) arena.f32(this.#x, size).set(start.data);
     else this.#draws.fill(this.#x);
-    if (init) this.#noise(init, plan);
+    if (init) this.#noiseTo(init, plan);
     else if (plan.initialScale !== 1) this.#scale(plan.initialScale);
   }
 
@@ -124,27 +130,35 @@ export class Run {
     const row = this.#plan.rows[index];
     const draw = index + 1; // draw 0 is x_T
     const noise = row.sigma !== 0 ? this.#draws.noise(draw) : 0;
+    const corrects = row.langevin > 0;
+    if (corrects) this.#score ||= this.#arena.alloc(this.#count * this.#pixels * 4);
     const { seed, first } = this.#draws;
     const startOut = row.calls > 0 ? this.#start : 0;
-    const pointers = [this.#x, this.#model, ...this.#slots, noise, startOut, this.#x];
+    const pointers = [this.#x, this.#model, ...this.#slots, noise, startOut, corrects ? this.#score : this.#x];
     new Uint32Array(wasm.memory.buffer, this.#buffers, pointers.length).set(pointers);
     const modelStride = this.#modelShape ? sizeOf(this.#modelShape.slice(1)) : this.#pixels;
     const at = this.#rows + index * rowFields * 8;
     const done = wasm.step(at, this.#buffers, this.#count, this.#pixels, modelStride, seed, draw, first);
     if (!done) throw new DdpmError('out-of-memory', "one image more than the engine's memory can hold");
+    if (corrects) this.#correct(row.langevin, draw);
   }
 
   /** Puts the known pixels back after the last row of a step. */
   keep(row: number): void {
     if (!this.#known) return;
     const next = this.#plan.rows[row + 1];
-    this.#known.keep(this.#x, next && { timestep: next.timestep, noise: this.#knownNoise(row) });
+    this.#known.keep(this.#x, next && { timestep: next.timestep, noise: this.#noise(knownDraws + row) });
   }
 
-  /** Noise for the known pixels, of draws that no row uses: philox has 2^32 of them, torch the next of its stream. */
-  #knownNoise(row: number): number {
+  /** A step along the score that a row has found. */
+  #correct(ratio: number, draw: number): void {
+    const [images, pixels] = [this.#count, this.#pixels];
+    correct(this.#arena, { x: this.#x, score: this.#score, noise: this.#noise(draw), images, pixels, ratio });
+  }
+
+  /** Noise that the step kernel does not draw itself. */
+  #noise(draw: number): number {
     const { seed, first } = this.#draws;
-    const draw = 2 ** 31 + row;
     const drawn = this.#draws.noise(draw);
     if (drawn) return drawn;
     this.#spare ||= this.#arena.alloc(this.#count * this.#pixels * 4);
@@ -157,7 +171,7 @@ export class Run {
   }
 
   /** Noises the images to the level at which the plan first asks the network; the noise is in x. */
-  #noise({ images, schedule }: Init, { rows }: Plan): void {
+  #noiseTo({ images, schedule }: Init, { rows }: Plan): void {
     const { timestep } = rows.find(({ calls }) => calls > 0)!;
     const size = this.#count * this.#pixels;
     const abar = alphaCumprodAt(schedule, timestep);

@@ -23,13 +23,14 @@ const algorithms: Record<AlgorithmType, number> = {
   'sde-dpmsolver': 3,
 };
 
-/** No sampler takes more rows than this for a step, or this many besides. */
+/** No sampler takes more rows than this for a step, corrections apart, or this many besides. */
 const rowsPerStep = 3;
 const rowsBesides = 15;
 
 /** The rows of a sampler over the levels of a run, filled by the engine: one function of assembly/plan*.ts each. */
 export function samplerRows(arena: Arena, schedule: Schedule, settings: Settings, levels: Levels): PlanRow[] {
-  const rows = arena.alloc((rowsPerStep * levels.timesteps.length + rowsBesides) * rowFields * 8);
+  const perStep = rowsPerStep + settings.correctorSteps;
+  const rows = arena.alloc((perStep * levels.timesteps.length + rowsBesides) * rowFields * 8);
   const count = fill({ arena, schedule, settings, levels, rows });
   return readRows(arena.f64(rows, count * rowFields));
 }
@@ -107,7 +108,11 @@ function fill(job: Job): number {
     case 'lcm':
       return wasm.planLcm(...inTraining(), settings.timestepScaling);
     case 'euler-maruyama':
-      return wasm.planEulerMaruyama(rows, timesteps, n, arena.allocF64(abar), arena.allocF64(betas), T, answer);
+      return wasm.planEulerMaruyama(
+        ...([rows, timesteps, n, arena.allocF64(abar), arena.allocF64(betas), T, answer] as const),
+        settings.correctorSteps,
+        settings.correctorSnr,
+      );
   }
 }
 

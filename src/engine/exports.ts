@@ -33,6 +33,8 @@ export interface EngineExports extends WebAssembly.Exports {
     betas: number,
     T: number,
     answer: number,
+    corrections: number,
+    snr: number,
   ): number;
   planDpm(
     ...args: [...InSigma, algorithm: number, order: number, heun: boolean, lowerFinal: boolean, eulerFinal: boolean]

@@ -120,6 +120,13 @@ describe('image-to-image', () => {
     expect(createPartialPlan(schedule, { sampler: 'pndm', steps: 20, strength: 1 }).calls).toBe(29);
   });
 
+  it('refuses to noise images for a network that is told no timesteps', () => {
+    const images = { data: new Float32Array(4), shape: [1, 1, 2, 2] };
+    const options = { sampler: 'euler', predictionType: 'v_prediction', timestepType: 'continuous' } as const;
+    expect(() => planEdit(schedule, options, { init: images })).toThrow('"timestepType"');
+    expect(() => planEdit(schedule, options, {})).not.toThrow();
+  });
+
   it('refuses a strength that leaves no step, and an inversion', () => {
     const partial = (options: object) => () =>
       createPartialPlan(schedule, { sampler: 'ddim', steps: 50, strength: 0.5, ...options });

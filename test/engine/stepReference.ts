@@ -1,3 +1,4 @@
+import { rowFields } from '../../src/diffusion/planRow.ts';
 import { allocate, drawNormals, floats, type Kernels, place } from './raw.ts';
 
 /** The fields of a row that a test sets; the rest are as in a row that does nothing. */
@@ -37,7 +38,7 @@ export interface Batch {
 /** The row as the engine reads it (assembly/row.ts). */
 export function rowValues(row: Row): Float64Array {
   const weights = row.weights ?? [];
-  const values = new Float64Array(24);
+  const values = new Float64Array(rowFields);
   values.set([0, row.a ?? 0, row.b ?? 0, row.clip ?? Infinity]);
   for (let i = 0; i < 9; i++) values[4 + i] = weights[i] ?? 0;
   values.set([row.sigma ?? 0, row.variance ?? 0, row.logVarianceMin ?? 0, row.logVarianceMax ?? 0], 13);
