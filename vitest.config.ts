@@ -6,8 +6,6 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // tests that start processes, browsers and servers share two cores with everything else
-    retry: process.env.CI ? 1 : 0,
     reporters: ['default', './test/support/closingLine.ts'],
   },
 });
