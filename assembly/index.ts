@@ -1,6 +1,7 @@
 // The ABI of engine.wasm. Pointers are byte offsets in the exported memory, images contiguous float32.
 
 export { blend, dot, redirect, variance } from './edit';
+export { crossEntropy, discretized, logs, spreads, squaredError } from './loss';
 export { alloc, mark, reset } from './memory';
 export { finite, mix } from './mix';
 export { fromBytes, toBytes } from './pixels';

@@ -50,6 +50,7 @@ export interface EngineExports extends WebAssembly.Exports {
   planDpm2(...args: [...InSigma, eta: number, lookup: number]): number;
   planEulerAncestral(...args: [...InSigma, eta: number]): number;
 
+  philox(out: number, key: bigint, c0: number, c1: number, c2: number, c3: number): void;
   normals(out: number, images: number, pixels: number, seed: bigint, draw: number, first: bigint): void;
   torchStateBytes(): number;
   torchSeed(state: number, seed: number): void;
@@ -71,6 +72,13 @@ export interface EngineExports extends WebAssembly.Exports {
   redirect(model: number, x: number, start: number, a: number, b: number, count: number): void;
   dot(x: number, y: number, count: number, shift: number): number;
   variance(values: number, count: number): number;
+  squaredError(x: number, cx: number, y: number, cy: number, z: number, count: number): number;
+  crossEntropy(
+    ...args: [x: number, y: number, scale: number, variance: number, ...spread: LogVariance, count: number]
+  ): number;
+  discretized(...args: [x: number, mean: number, ...spread: LogVariance, count: number]): number;
+  spreads(...args: [out: number, ...spread: LogVariance, count: number, exponential: boolean]): void;
+  logs(out: number, v: number, count: number): void;
   toBytes(out: number, x: number, channels: number, plane: number): void;
   fromBytes(out: number, bytes: number, channels: number, plane: number): void;
 }
@@ -79,3 +87,5 @@ export interface EngineExports extends WebAssembly.Exports {
 type InTraining = [rows: number, timesteps: number, n: number, abar: number, answer: number];
 /** Steps between n + 1 sigmas. */
 type InSigma = [rows: number, timesteps: number, sigmas: number, n: number, answer: number];
+/** A log-variance p + q*v for each value v. */
+type LogVariance = [v: number, p: number, q: number];
