@@ -1,10 +1,10 @@
 import type { Denoiser } from '../core/denoiser.ts';
-import { DdpmError, show, wrongValue } from '../core/errors.ts';
+import { DdpmError, wrongValue } from '../core/errors.ts';
 import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
 import type { Arena } from '../engine/arena.ts';
 import { alphaCumprodAt } from './alphaCumprodAt.ts';
+import { Answers, firstBad } from './answers.ts';
 import type { Guide } from './guide.ts';
-
 import { type Init, Known, noiseTo, placeImages } from './known.ts';
 import { correct } from './langevin.ts';
 import { createDraws, type Draws } from './noise.ts';
@@ -29,17 +29,15 @@ export class Run {
   readonly #start: number;
   /** What rows keep for later ones; 0 where a plan has no use for a slot. */
   readonly #slots: readonly number[];
-  /** Allocated when the first answer tells how many channels there are. */
-  #model = 0;
-  #modelShape: readonly number[] | undefined;
+  readonly #answers: Answers;
   readonly #known: Known | undefined;
   /** What a guide may write into, a row's score, and noise that no kernel draws; allocated where they are needed. */
   #guided = 0;
   #score = 0;
   #spare = 0;
 
-  constructor(arena: Arena, plan: Plan, options: RunOptions, keepStart: boolean) {
-    const { shape, start, init, inpaint, seed, rng = 'philox', first = 0 } = options;
+  constructor(arena: Arena, plan: Plan, denoiser: Denoiser, options: RunOptions & { readonly keepStart: boolean }) {
+    const { shape, start, init, inpaint, seed, rng = 'philox', first = 0, keepStart } = options;
     this.#arena = arena;
     this.#plan = plan;
     this.#options = options;
@@ -56,6 +54,7 @@ export class Run {
       const used = plan.rows.some((row) => row.store === i + 1);
       return used ? arena.alloc(size * 4) : 0;
     });
+    this.#answers = new Answers(arena, denoiser, plan);
     this.#draws = createDraws(arena, { rng, seed, first, images: this.#count, pixels: this.#pixels });
 
     this.#known = inpaint && new Known(arena, inpaint, shape);
@@ -74,26 +73,11 @@ export class Run {
   }
 
   /** Asks the network about x and keeps its answer in the engine's memory, where it may have written it itself. */
-  async predict(denoiser: Denoiser, index: number): Promise<void> {
-    const row = this.#plan.rows[index];
-    const timesteps = new Float32Array(this.#count).fill(row.timestep);
-    const out = this.#modelShape && this.#tensor(this.#model, this.#modelShape);
-    const answer = await denoiser(this.x, timesteps, this.#options.condition, { out });
-    const where = `at step ${index + 1} of ${this.#plan.rows.length} (timestep ${row.timestep})`;
-    this.#checkAnswer(answer, where);
-
-    let { data } = answer;
-    const size = data.length;
-    if (!this.#modelShape) {
-      // memory that grows takes views with it, such as an answer that is x itself
-      data = data.slice();
-      this.#modelShape = answer.shape;
-      this.#model = this.#arena.alloc(size * 4);
-    }
-    if (data.buffer !== this.#arena.wasm.memory.buffer || data.byteOffset !== this.#model)
-      this.#arena.f32(this.#model, size).set(data);
-    if (!this.#arena.wasm.finite(this.#model, size))
-      throw new DdpmError('network-failed', `the network gave ${firstBad(data)} ${where}`);
+  async predict(index: number): Promise<void> {
+    const { timestep } = this.#plan.rows[index];
+    const timesteps = new Float32Array(this.#count).fill(timestep);
+    const where = `at step ${index + 1} of ${this.#plan.rows.length} (timestep ${timestep})`;
+    await this.#answers.ask({ x: this.x, timesteps, condition: this.#options.condition, where });
   }
 
   /** Has a guide correct the estimate of a row, and changes the network's answer to one that gives that estimate. */
@@ -103,10 +87,10 @@ export class Run {
     if (b === 0) return;
     const size = this.#count * this.#pixels;
     this.#guided ||= this.#arena.alloc(size * 4);
-    const stride = sizeOf(this.#modelShape!.slice(1));
+    const stride = this.#answers.stride!;
     const weights = this.#rows + (row * rowFields + 1) * 8; // the row's a and b, side by side
     for (let i = 0; i < this.#count; i++) {
-      const [model, at] = [this.#model + i * stride * 4, i * this.#pixels * 4];
+      const [model, at] = [this.#answers.pointer + i * stride * 4, i * this.#pixels * 4];
       wasm.mix(this.#guided + at, this.#x + at, model, weights, 1, this.#pixels);
     }
 
@@ -119,7 +103,7 @@ export class Run {
     if (!wasm.finite(this.#guided, size))
       throw wrongValue('guide', `finite numbers at timestep ${timestep}`, Number(firstBad(corrected.data)));
     for (let i = 0; i < this.#count; i++) {
-      const [model, at] = [this.#model + i * stride * 4, i * this.#pixels * 4];
+      const [model, at] = [this.#answers.pointer + i * stride * 4, i * this.#pixels * 4];
       wasm.redirect(model, this.#x + at, this.#guided + at, a, b, this.#pixels);
     }
   }
@@ -134,9 +118,16 @@ export class Run {
     if (corrects) this.#score ||= this.#arena.alloc(this.#count * this.#pixels * 4);
     const { seed, first } = this.#draws;
     const startOut = row.calls > 0 ? this.#start : 0;
-    const pointers = [this.#x, this.#model, ...this.#slots, noise, startOut, corrects ? this.#score : this.#x];
+    const pointers = [
+      this.#x,
+      this.#answers.pointer,
+      ...this.#slots,
+      noise,
+      startOut,
+      corrects ? this.#score : this.#x,
+    ];
     new Uint32Array(wasm.memory.buffer, this.#buffers, pointers.length).set(pointers);
-    const modelStride = this.#modelShape ? sizeOf(this.#modelShape.slice(1)) : this.#pixels;
+    const modelStride = this.#answers.stride ?? this.#pixels;
     const at = this.#rows + index * rowFields * 8;
     const done = wasm.step(at, this.#buffers, this.#count, this.#pixels, modelStride, seed, draw, first);
     if (!done) throw new DdpmError('out-of-memory', "one image more than the engine's memory can hold");
@@ -181,26 +172,4 @@ export class Run {
   #scale(by: number): void {
     this.#arena.wasm.mix(this.#x, this.#x, this.#x, this.#arena.allocF64([by, 0]), 1, this.#count * this.#pixels);
   }
-
-  #checkAnswer(answer: Tensor, where: string): void {
-    const [count, channels, ...plane] = this.#shape;
-    const plain = [count, channels, ...plane];
-    const withVariance = [count, 2 * channels, ...plane];
-    const expected = this.#plan.learnedVariance ? [withVariance] : [plain, withVariance];
-    const shape = answer?.shape;
-    const fits = expected.some(
-      (e) => Array.isArray(shape) && e.length === shape.length && e.every((n, i) => n === shape[i]),
-    );
-    if (!fits || !(answer.data instanceof Float32Array) || answer.data.length !== sizeOf(shape))
-      throw new DdpmError(
-        'network-failed',
-        `the network's answer ${where} expected float32 ${expected.map(show).join(' or ')}, got ${show(shape)}`,
-      );
-    if (this.#modelShape && answer.data.length !== sizeOf(this.#modelShape))
-      throw new DdpmError('network-failed', `the network's answer ${where} changed its shape to ${show(shape)}`);
-  }
-}
-
-function firstBad(values: Float32Array): string {
-  return String(values.find((value) => !Number.isFinite(value)));
 }

@@ -49,13 +49,13 @@ async function* walk(plan: Plan, denoiser: Denoiser, options: RunOptions, keepSt
   checkRun(plan, denoiser, options);
   const arena = await plan.engine.lease();
   try {
-    const run = new Run(arena, plan, options, keepStart);
+    const run = new Run(arena, plan, denoiser, { ...options, keepStart });
     let index = -1;
     let timestep = 0;
     for (const [i, row] of plan.rows.entries()) {
       if (row.calls > 0) {
         options.signal?.throwIfAborted();
-        await run.predict(denoiser, i);
+        await run.predict(i);
         timestep = row.timestep;
         index++;
         if (options.guide) await run.follow(options.guide, i, index);
