@@ -101,13 +101,16 @@ function total(sums: v128): f64 {
   return f64x2.extract_lane(sums, 0) + f64x2.extract_lane(sums, 1);
 }
 
-// (1 + tanh u)/2 = 1/(1 + e^-2u), with u = sqrt(2/pi) (z + 0.044715 z^3) and z = (d + edge)*precision
+// (1 + tanh u)/2 with u = sqrt(2/pi) (z + 0.044715 z^3), z = (d + edge)*precision. The hyperbolic tangent, 2/(1 + e^-2u) - 1,
+// and what follows are rounded to float32 as in OpenAI's code, whose figures depend on it where a likelihood is below 1e-5.
 function cdf(d: v128, edge: f64, precision: v128): v128 {
   const z = f64x2.mul(f64x2.add(d, f64x2.splat(edge)), precision);
-  const cubic = f64x2.add(f64x2.splat(22.36386000223639), f64x2.mul(z, z));
+  const cubic = f64x2.add(f64x2.splat(22.363860002236386), f64x2.mul(z, z));
   // -2 sqrt(2/pi) 0.044715 z (z^2 + 1/0.044715)
   const e = exp(f64x2.mul(f64x2.mul(f64x2.splat(-0.07135481627260025), z), cubic));
-  return f64x2.div(f64x2.splat(1), f64x2.add(f64x2.splat(1), e));
+  const tangent = f64x2.sub(f64x2.div(f64x2.splat(2), f64x2.add(f64x2.splat(1), e)), f64x2.splat(1));
+  const sum = f32x4.add(f32x4.splat(1), f32x4.demote_f64x2_zero(tangent));
+  return f64x2.promote_low_f32x4(f32x4.mul(f32x4.splat(0.5), sum));
 }
 
 // e^x = 2^k e^r with |r| <= ln(2)/2, for |x| < 700, where it stays. The series up to r^10 / 10! leaves out 2.2e-13 at most.

@@ -113,7 +113,7 @@ function combine(
 }
 
 /** A timestep for each image, checked. */
-function perImage(schedule: Schedule, t: Timesteps, count: number): Float64Array {
+export function perImage(schedule: Schedule, t: Timesteps, count: number): Float64Array {
   if (typeof t !== 'number' && typeof t?.length !== 'number') throw wrongKind('t', 'a timestep or one an image', t);
   const timesteps = typeof t === 'number' ? new Float64Array(count).fill(t) : Float64Array.from(t);
   if (timesteps.length !== count) throw wrongValue('t', `one timestep or ${count}`, [...timesteps]);

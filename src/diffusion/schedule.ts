@@ -1,5 +1,10 @@
 import { assertOneOf } from '../core/assert.ts';
-import { type BetaSchedule, parseSchedulerConfig, type SchedulerConfig } from '../core/schedulerConfig.ts';
+import {
+  type BetaSchedule,
+  parseSchedulerConfig,
+  type SchedulerConfig,
+  type VarianceType,
+} from '../core/schedulerConfig.ts';
 import type { Engine } from '../engine/engine.ts';
 
 /** A noise schedule of T steps. Arrays are indexed by t in 0..T-1, where t = 0 is one step of noise. */
@@ -29,6 +34,28 @@ export interface Schedule {
   readonly posteriorMeanCoef2: Float64Array;
   /** log(abar_t / (1 - abar_t)), the logarithm of the signal-to-noise ratio. */
   readonly logSnr: Float64Array;
+  /**
+   * What L_{t-1} of the bound adds for each unit of mean squared error of the noise, in nats a pixel:
+   * beta_t^2 / (2 sigma_t^2 alpha_t (1 - abar_t)) (eq. 12), sigma_t^2 the config's fixed variance, or the posterior's where
+   * it is learned. At t = 0 the variance is that of the reconstruction's Gaussian, the posterior's of t = 1; the term
+   * itself is a discretised likelihood there, and no multiple of an error.
+   */
+  readonly vlbWeights: Float64Array;
+  /** How much of an image the last step leaves. */
+  readonly terminal: Terminal;
+}
+
+/** The end of the chain, t = T-1: q(x_T) is N(0, I) when all three are about 0. */
+export interface Terminal {
+  /** abar_T, the part of the image's variance that is left. */
+  readonly alphaCumprod: number;
+  /** abar_T / (1 - abar_T). */
+  readonly snr: number;
+  /**
+   * KL(q(x_T given x_0) to N(0, I)), the prior term of the bound, in bits per dimension, of an image whose mean square is
+   * 1: the largest that images in [-1, 1] can have.
+   */
+  readonly kl: number;
 }
 
 /** The order of the tables in assembly/schedule.ts. */
@@ -74,20 +101,56 @@ export function createSchedule(
   assertOneOf(precision, 'precision', ['float32', 'float64']);
   const { config, notes } = parseSchedulerConfig(schedulerConfig);
   const { numTrainTimesteps: T, trainedBetas } = config;
+  return fill({ engine, config, notes, precision, trainTimesteps: T }, trainedBetas, config.rescaleBetasZeroSnr);
+}
 
-  return engine.scratch((arena) => {
+/** A schedule of other betas, in float64, with the config of the given one. */
+export function scheduleOfBetas({ engine, config, notes }: Schedule, betas: ArrayLike<number>): Schedule {
+  return fill({ engine, config, notes, precision: 'float64', trainTimesteps: betas.length }, betas, false);
+}
+
+/** The logarithm of a fixed reverse variance; that of the posterior for learned ones, whose lower bound it is. */
+export function fixedLogVariance(
+  { betas, posteriorLogVarianceClipped }: Pick<Schedule, 'betas' | 'posteriorLogVarianceClipped'>,
+  varianceType: VarianceType,
+  t: number,
+): number {
+  // the posterior has no variance at t = 0, where both kinds take that of t = 1: a single step has only its beta
+  if (betas.length === 1) return Math.log(betas[0]);
+  return varianceType.startsWith('fixed_large') && t > 0 ? Math.log(betas[t]) : posteriorLogVarianceClipped[t];
+}
+
+/** KL(q(x_T given x_0) to N(0, I)) of an image of a given mean square, in nats a pixel. */
+export function terminalKl(alphaCumprod: number, meanSquare: number): number {
+  return 0.5 * (alphaCumprod * (meanSquare - 1) - Math.log1p(-alphaCumprod));
+}
+
+type Head = Pick<Schedule, 'engine' | 'config' | 'notes' | 'precision' | 'trainTimesteps'>;
+type Tables = Pick<Schedule, (typeof tables)[number]>;
+
+/** Adds the tables, by the config's formula or from betas. */
+function fill(head: Head, betas: ArrayLike<number> | null, zeroSnr: boolean): Schedule {
+  const { engine, config, precision, trainTimesteps: T } = head;
+  const arrays = engine.scratch((arena) => {
     const out = arena.alloc(tables.length * T * 8);
-    if (trainedBetas) arena.f64(out, T).set(trainedBetas);
-    arena.wasm.schedule(
-      out,
-      trainedBetas ? trainedKind : kinds[config.betaSchedule],
-      T,
-      config.betaStart,
-      config.betaEnd,
-      config.rescaleBetasZeroSnr,
-      precision === 'float32',
-    );
-    const arrays = tables.map((name, i) => [name, arena.f64(out + i * T * 8, T).slice()]);
-    return Object.freeze({ engine, config, notes, precision, trainTimesteps: T, ...Object.fromEntries(arrays) });
+    if (betas) arena.f64(out, T).set(betas);
+    const kind = betas ? trainedKind : kinds[config.betaSchedule];
+    arena.wasm.schedule(out, kind, T, config.betaStart, config.betaEnd, zeroSnr, precision === 'float32');
+    return Object.fromEntries(tables.map((name, i) => [name, arena.f64(out + i * T * 8, T).slice()])) as Tables;
   });
+  return Object.freeze({ ...head, ...arrays, vlbWeights: boundWeights(config, arrays), terminal: terminalOf(arrays) });
+}
+
+function boundWeights({ varianceType }: SchedulerConfig, tables: Tables): Float64Array {
+  const { alphas, alphasCumprod, betas } = tables;
+  return betas.map((beta, t) => {
+    const variance = Math.exp(fixedLogVariance(tables, varianceType, t));
+    return beta ** 2 / (2 * variance * alphas[t] * (1 - alphasCumprod[t]));
+  });
+}
+
+function terminalOf({ alphasCumprod }: Tables): Terminal {
+  const alphaCumprod = alphasCumprod[alphasCumprod.length - 1];
+  const snr = alphaCumprod / (1 - alphaCumprod);
+  return Object.freeze({ alphaCumprod, snr, kl: terminalKl(alphaCumprod, 1) / Math.LN2 });
 }

@@ -49,6 +49,11 @@ export class Arena {
     return pointer;
   }
 
+  /** Copies bytes within the engine's memory. */
+  copy(to: number, from: number, bytes: number): void {
+    new Uint8Array(this.wasm.memory.buffer).copyWithin(to, from, from + bytes);
+  }
+
   f32(pointer: number, length: number): Float32Array<ArrayBuffer> {
     return new Float32Array(this.wasm.memory.buffer as ArrayBuffer, pointer, length);
   }
