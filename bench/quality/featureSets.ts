@@ -26,25 +26,26 @@ const recipe = 'samples: class k % 10, guidance 0, 256 greys';
 
 /** Samples: image k of a fixed seed is of class k % 10, without guidance. */
 export async function sampleSet(lab: Lab, { entrant, steps, plan }: Cell): Promise<FeatureSet> {
-  const { pipeline, network, modelDigest } = lab;
+  const { pipeline, network, networkDigest, modelDigest } = lab;
   const behaviour = await behaviourOf(plan, pipeline.model.shape, seed);
-  return cachedSet(lab, digestOf(recipe, network.digest, modelDigest, behaviour), async (first, count, signal) => {
+  return cachedSet(lab, digestOf(recipe, networkDigest, modelDigest, behaviour), async (first, count, signal) => {
     const labels = Array.from({ length: count }, (_, k) => (first + k) % classes);
     const run = { ...entrant.options, steps, seed, first, count, class: labels, guidance: 0, signal };
     const samples = await pipeline.sample(run);
     // as a viewer gets them: clipped and in 256 greys, like the real ones
-    return network.features(fromPixels(pipeline.engine, toPixels(pipeline.engine, samples)));
+    const seen = fromPixels(pipeline.engine, toPixels(pipeline.engine, samples));
+    return (await network.features(seen)).data;
   });
 }
 
 /** The images of Fashion-MNIST in their order. */
-export function realSet(lab: Lab, name: Exclude<SharedFile, 'network'>): FeatureSet {
-  const { pipeline, network } = lab;
+export function realSet(lab: Lab, name: SharedFile): FeatureSet {
+  const { pipeline, network, networkDigest } = lab;
   const file = readShared(name);
   let images: ReturnType<typeof readIdx> | undefined;
-  return cachedSet(lab, digestOf('real', network.digest, file), async (first, count) => {
+  return cachedSet(lab, digestOf('real', networkDigest, file), async (first, count) => {
     images ??= readIdx(file);
-    return network.features(fromPixels(pipeline.engine, idxImages(images, first, first + count)));
+    return (await network.features(fromPixels(pipeline.engine, idxImages(images, first, first + count)))).data;
   });
 }
 

@@ -1,8 +1,9 @@
 import { assertInteger } from '../../src/core/assert.ts';
+import { type Distance, fitGaussian, frechetWithError, type Gaussian, leastRows } from '../../src/metrics/frechet.ts';
+import type { Rows } from '../../src/metrics/rows.ts';
 import { digestOf } from './digest.ts';
 import { cellWithin, type Entrant } from './entrants.ts';
 import { type FeatureSet, realSet, sampleSet } from './featureSets.ts';
-import { type Distance, fitGaussian, frechetWithError, type Gaussian, leastRows } from './frechet.ts';
 import type { Lab } from './lab.ts';
 
 /** One distance to the test images, measured. */
@@ -102,7 +103,7 @@ function against(
     name,
     samples,
     key: digestOf(set.key, String(samples), test.key),
-    measure: async (signal) => frechetWithError(await set.rows(samples, signal), dims, await real(signal)),
+    measure: async (signal) => frechetWithError(rowsOf(await set.rows(samples, signal), dims), await real(signal)),
   };
 }
 
@@ -114,8 +115,12 @@ function halves({ network: { dims } }: Lab, test: FeatureSet): Subject {
     key: digestOf('halves', test.key),
     async measure(signal) {
       const rows = await test.rows(testImages, signal);
-      const half = (odd: number) => rows.filter((_, at) => Math.floor(at / dims) % 2 === odd);
-      return frechetWithError(half(0), dims, fitGaussian(half(1), dims));
+      const half = (odd: number) =>
+        rowsOf(
+          rows.filter((_, at) => Math.floor(at / dims) % 2 === odd),
+          dims,
+        );
+      return frechetWithError(half(0), fitGaussian(half(1)));
     },
   };
 }
@@ -123,7 +128,11 @@ function halves({ network: { dims } }: Lab, test: FeatureSet): Subject {
 function fittedOnce({ network: { dims } }: Lab, set: FeatureSet): (signal?: AbortSignal) => Promise<Gaussian> {
   let fitted: Gaussian | undefined;
   return async (signal) => {
-    fitted ??= fitGaussian(await set.rows(testImages, signal), dims);
+    fitted ??= fitGaussian(rowsOf(await set.rows(testImages, signal), dims));
     return fitted;
   };
+}
+
+function rowsOf(data: Float32Array, dims: number): Rows {
+  return { data, shape: [data.length / dims, dims] };
 }

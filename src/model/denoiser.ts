@@ -2,10 +2,9 @@ import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web';
 import type { Condition, Denoiser } from '../core/denoiser.ts';
 import { DdpmError, show, wrongKind, wrongValue } from '../core/errors.ts';
 import { assertTensor, type Tensor } from '../core/tensor.ts';
-import { decodeHalf } from '../onnx/half.ts';
 import type { LoadedOrt } from '../runtime/types.ts';
+import { callSession, floatsOf } from './call.ts';
 import { chunksOf, imageTensor, numberTensor } from './feeds.ts';
-import { ortError } from './ortError.ts';
 import type { Signature } from './signature.ts';
 import type { NetworkShape, SessionDenoiser } from './types.ts';
 
@@ -50,7 +49,10 @@ export async function trialChannels(network: Network, size?: readonly number[]):
   if (shape.some((n) => n === undefined)) return undefined;
   const x = { data: new Float32Array(shape.reduce((a, b) => a * b)), shape };
   const labels = network.signature.label && [0];
-  const result = await runSession(network, feedsOf(network, { x, timesteps: [0], labels }, { begin: 0, end: 1 }));
+  const result = await callSession(network, {
+    feeds: feedsOf(network, { x, timesteps: [0], labels }, { begin: 0, end: 1 }),
+    output: network.signature.output.name,
+  });
   const predicted = result.dims[1];
   if (predicted !== shape[1] && predicted !== 2 * shape[1])
     throw new DdpmError(
@@ -82,7 +84,11 @@ async function runChunk(network: Network, batch: Batch & { out: Tensor }, chunk:
 
   // straight into the caller's memory where onnxruntime can: not padded, not shared, float32
   const direct = zeroCopy && count === chunk.end - chunk.begin && signature.output.type === 'float32' && isPlain(part);
-  const result = await runSession(network, feeds, direct ? new ort.Tensor('float32', part, dims) : undefined);
+  const result = await callSession(network, {
+    feeds,
+    output: signature.output.name,
+    into: direct ? new ort.Tensor('float32', part, dims) : undefined,
+  });
   if (result.dims.length !== 4 || result.dims.some((size, i) => size !== dims[i]))
     throw new DdpmError('network-failed', `the network expected to predict ${show(dims)}, got ${show(result.dims)}`);
   if (!direct) part.set(floatsOf(result).subarray(0, part.length));
@@ -104,33 +110,6 @@ function feedsOf(network: Network, { x, timesteps, labels }: Batch, { begin, end
     [time.name]: numbers(time, timesteps),
     ...(label && labels && { [label.name]: numbers(label, labels) }),
   };
-}
-
-async function runSession(network: Network, feeds: Record<string, OrtTensor>, into?: OrtTensor): Promise<OrtTensor> {
-  const { session, signature, zeroCopy } = network;
-  const { name } = signature.output;
-  const run = () => session.run(feeds, into ? { [name]: into } : [name], { logSeverityLevel: 4 });
-  try {
-    return (await (zeroCopy ? run() : oneAtATime(run)))[name] as OrtTensor;
-  } catch (error) {
-    throw ortError('network-failed', 'the network failed', error);
-  }
-}
-
-// the asynchronous builds of onnxruntime-web must not be entered twice, by whatever session
-let last: Promise<unknown> = Promise.resolve();
-
-function oneAtATime<T>(run: () => Promise<T>): Promise<T> {
-  const next = last.then(run);
-  last = next.catch(() => undefined);
-  return next;
-}
-
-function floatsOf(tensor: OrtTensor): Float32Array {
-  if (tensor.type !== 'float16') return tensor.data as Float32Array;
-  // a Float16Array where the platform has one
-  const { buffer, byteOffset, length } = tensor.data as Uint16Array<ArrayBuffer>;
-  return decodeHalf(new Uint16Array(buffer, byteOffset, length));
 }
 
 /** Whether an array is over memory that onnxruntime accepts. */

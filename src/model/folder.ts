@@ -3,7 +3,7 @@ import { DdpmError, show } from '../core/errors.ts';
 import { parseSamplingConfig, type SamplingConfig } from '../core/samplingConfig.ts';
 import type { StoredTensor } from '../onnx/safetensors.ts';
 import { showPlace } from '../runtime/http.ts';
-import { inspectOnnx } from './inspect.ts';
+import { type Inspection, inspectOnnx } from './inspect.ts';
 import { type JsonObject, tryReadJson } from './json.ts';
 import { type Labels, parseLabels } from './labels.ts';
 
@@ -17,13 +17,11 @@ export interface ModelFiles {
 }
 
 /** An ONNX graph, with the weights that lie outside it. */
-export interface OnnxFiles {
+export interface OnnxFiles extends Omit<Inspection, 'externalFiles'> {
   readonly kind: 'onnx';
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly externalData: readonly { readonly path: string; readonly data: Uint8Array }[];
-  /** How many labels the embedding behind an input holds, if that can be told. */
-  embeddingSize(input: string): number | undefined;
 }
 
 /** The weights of a diffusers checkpoint, which its config makes a graph of. */
@@ -61,13 +59,13 @@ export async function readOnnxFile(folder: Folder, file: string): Promise<ModelF
 
 /** The bytes of an .onnx file, checked and ready for a session. */
 export async function prepareOnnx(bytes: Uint8Array, name: string, folder?: Folder): Promise<OnnxFiles> {
-  const { externalFiles, embeddingSize } = inspectOnnx(bytes, name);
+  const { externalFiles, ...inspected } = inspectOnnx(bytes, name);
   if (externalFiles.length > 0 && !folder)
     throw new DdpmError('model-invalid', `${name}: keeps weights in ${externalFiles[0]}: give the file's path or URL`);
   const externalData = [];
   for (const path of externalFiles)
     externalData.push({ path, data: await readBytes(joinPlace(folder!.place, path), folder) });
-  return { kind: 'onnx', name, bytes, externalData, embeddingSize };
+  return { kind: 'onnx', name, bytes, externalData, ...inspected };
 }
 
 /** The JSON files of a model. Components are in folders of their own, or else all at the root, as in old pipelines. */
@@ -109,7 +107,8 @@ function assertPlainPipeline(index: JsonObject): void {
   if (unet[1] !== 'UNet2DModel') throw refuse(unet[1]);
 }
 
-async function tryReadOnnx(folder: Folder, names: readonly string[]): Promise<OnnxFiles | undefined> {
+/** The first of several .onnx files that is there, with the weights that lie outside it. */
+export async function tryReadOnnx(folder: Folder, names: readonly string[]): Promise<OnnxFiles | undefined> {
   for (const name of names) {
     const bytes = await tryRead(joinPlace(folder.place, name), folder);
     if (bytes) return prepareOnnx(bytes, name, folder);

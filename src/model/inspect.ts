@@ -12,8 +12,12 @@ import {
 export interface Inspection {
   /** Files beside it that hold weights. */
   readonly externalFiles: readonly string[];
+  /** The names of its outputs. */
+  readonly outputs: readonly string[];
   /** How many labels the embedding holds that an input indexes, or undefined if there is none to be found. */
   embeddingSize(input: string): number | undefined;
+  /** Whether an operator of the graph gives a value of this name. */
+  computes(value: string): boolean;
 }
 
 // a graph of one file for each weight is conceivable, one with more is not
@@ -25,7 +29,9 @@ export function inspectOnnx(bytes: Uint8Array, name: string): Inspection {
   if (!graph?.node.length) throw new DdpmError('model-invalid', `${name}: not an ONNX model, or damaged`);
   return {
     externalFiles: externalFiles(graph, name),
+    outputs: graph.output.map((output) => output.name),
     embeddingSize: (input) => embeddingSize(graph, input),
+    computes: (value) => value !== '' && graph.node.some(({ output }) => output.includes(value)),
   };
 }
 

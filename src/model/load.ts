@@ -1,10 +1,10 @@
-import { bundledModel, bundledNames, folderOf, kindOf } from '#runtime';
+import { folderOf } from '#runtime';
 import { assertInteger } from '../core/assert.ts';
-import { DdpmError, wrongKind, wrongValue } from '../core/errors.ts';
-import { isHttp } from '../runtime/http.ts';
+import { wrongKind, wrongValue } from '../core/errors.ts';
 import { type ModelFiles, prepareOnnx, readFolder, readOnnxFile } from './folder.ts';
 import type { JsonObject } from './json.ts';
 import { type Classes, joinLabels } from './labels.ts';
+import { placeOf } from './place.ts';
 import { type OpenOptions, openSession } from './session.ts';
 import type { LoadOptions, Model, SessionDenoiser } from './types.ts';
 
@@ -48,21 +48,9 @@ export async function loadModel(source: string | URL | Uint8Array, options: Load
 
 async function find(source: string | URL | Uint8Array, { signal }: LoadOptions): Promise<Found> {
   if (source instanceof Uint8Array) return { name: 'model', files: { network: await prepareOnnx(source, 'model') } };
-  if (typeof source !== 'string' && !(source instanceof URL))
-    throw wrongKind('source', 'a path, a URL, a bundled name or the bytes of an .onnx file', source);
-  if (source === '') throw wrongValue('source', 'a path, a URL or a bundled name', source);
-  const bundled = typeof source === 'string' ? await bundledModel(source) : undefined;
-  const place = bundled ?? (typeof source === 'string' && isHttp(source) ? urlOf(source) : source);
-  const name = nameOf(place);
-  switch (await kindOf(place)) {
-    case 'folder':
-      return { name, files: await readFolder({ place, signal }) };
-    case 'file':
-      if (!/\.onnx$/i.test(name)) throw notOnnx(name);
-      return { name: fileTitle(place), files: await readOnnxFile({ place: folderOf(place), signal }, name) };
-    default:
-      throw new DdpmError('model-not-found', `${source}: expected a file, a folder${await bundledList()}, found none`);
-  }
+  const { kind, place, name, title } = await placeOf(source);
+  if (kind === 'folder') return { name: title, files: await readFolder({ place, signal }) };
+  return { name: title, files: await readOnnxFile({ place: folderOf(place), signal }, name) };
 }
 
 async function graphOf({ network, config }: ModelFiles, name: string, options: LoadOptions): Promise<Graph> {
@@ -136,31 +124,4 @@ function assertSize(size: LoadOptions['size']): void {
 function assertSizeOf({ shape: { height, width } }: SessionDenoiser, size: LoadOptions['size']): void {
   if (size && (size[0] !== height || size[1] !== width))
     throw wrongValue('size', `[${height}, ${width}], which the network is made for`, size);
-}
-
-function urlOf(source: string): URL {
-  if (!URL.canParse(source)) throw wrongValue('source', 'a URL', source);
-  return new URL(source);
-}
-
-/** The last part of a path or URL. */
-function nameOf(place: string | URL): string {
-  const path = place instanceof URL ? place.pathname : place;
-  return path.split(/[/\\]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
-}
-
-/** An .onnx file's name without the ending; a model.onnx is known by its folder. */
-function fileTitle(place: string | URL): string {
-  const title = nameOf(place).slice(0, -5);
-  return title === 'model' ? nameOf(folderOf(place)) : title;
-}
-
-function notOnnx(name: string): DdpmError {
-  const advice = /\.safetensors$/i.test(name) ? ': give the folder that it is in, with its config.json' : '';
-  return new DdpmError('model-invalid', `${name}: expected an .onnx file or a folder${advice}`);
-}
-
-async function bundledList(): Promise<string> {
-  const names = await bundledNames();
-  return names.length > 0 ? ` or a bundled model (${names.join(', ')})` : '';
 }

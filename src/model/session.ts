@@ -27,22 +27,30 @@ const defaultBatch = 16;
  * @throws DdpmError `model-invalid` for bytes that are no such graph, `device-unavailable`, `out-of-memory`.
  */
 export async function openSession(bytes: Uint8Array, options: OpenOptions = {}): Promise<SessionDenoiser> {
-  const { device = 'auto', threads, batch = defaultBatch } = options;
+  const { batch = defaultBatch } = options;
+  assertInteger(batch, 'batch', 1, 4096);
+  return onDevice(options, (device, passedOver) => openOn(device, bytes, { ...options, batch }, passedOver));
+}
+
+/** Opens something on the asked-for device or the first of `auto`'s that works, and says which were passed over. */
+export async function onDevice<T>(
+  { device = 'auto', threads }: SessionOptions,
+  open: (device: ConcreteDevice, passedOver: readonly string[]) => Promise<T>,
+): Promise<T> {
   assertOneOf(device, 'device', devices);
   if (threads !== undefined) assertInteger(threads, 'threads', 1, 1024);
-  assertInteger(batch, 'batch', 1, 4096);
 
   // one at a time: onnxruntime-node has no fallback between execution providers
   const candidates = device === 'auto' ? await autoDevices() : [device];
   const passedOver: string[] = [];
   for (const candidate of candidates.slice(0, -1)) {
     try {
-      return await openOn(candidate, bytes, { ...options, batch }, passedOver);
+      return await open(candidate, passedOver);
     } catch (error) {
       passedOver.push(`passed over ${(error as Error).message}`);
     }
   }
-  return openOn(candidates.at(-1)!, bytes, { ...options, batch }, passedOver);
+  return open(candidates.at(-1)!, passedOver);
 }
 
 async function openOn(
@@ -66,7 +74,12 @@ async function openOn(
   }
 }
 
-async function createSession(loaded: LoadedOrt, bytes: Uint8Array, options: OpenOptions): Promise<InferenceSession> {
+/** An onnxruntime session on a device that is loaded. */
+export async function createSession(
+  loaded: LoadedOrt,
+  bytes: Uint8Array,
+  options: OpenOptions,
+): Promise<InferenceSession> {
   const { ort, device } = loaded;
   const prefix = options.name ?? 'model';
   try {
@@ -92,6 +105,7 @@ function shapeOf({ image, output }: Signature, given: readonly (number | undefin
   return { channels, height, width, outChannels: output.dims[1] };
 }
 
-function named(error: unknown, name = 'model'): unknown {
+/** An error of ours that says which model it is about. */
+export function named(error: unknown, name = 'model'): unknown {
   return error instanceof DdpmError ? new DdpmError(error.code, `${name}: ${error.message}`, { cause: error }) : error;
 }

@@ -131,7 +131,8 @@ function unusable(all: readonly Port[], rest: readonly Port[]): DdpmError {
   return new DdpmError('model-invalid', `expected inputs ${expected}, got ${list(all)}${extra}`);
 }
 
-function list(ports: readonly Port[]): string {
+/** Ports in few words, for messages. */
+export function list(ports: readonly Port[]): string {
   return ports.length === 0 ? 'none' : ports.map(show).join(', ').slice(0, 400);
 }
 
@@ -139,7 +140,8 @@ function show({ name, type, dims }: Port): string {
   return `"${name}" ${type} [${dims.map((size) => size ?? '?').join(', ')}]`;
 }
 
-function portOf(meta: InferenceSession.ValueMetadata): Port {
+/** What onnxruntime says about an input or output. */
+export function portOf(meta: InferenceSession.ValueMetadata): Port {
   if (!meta.isTensor) return { name: meta.name, type: 'not a tensor', dims: [] };
   // a name, or nothing, stands for a size that is open
   const dims = meta.shape.map((size) => (typeof size === 'number' && size > 0 ? size : undefined));

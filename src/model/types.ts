@@ -1,4 +1,5 @@
 import type { Denoiser } from '../core/denoiser.ts';
+import type { FeatureNetwork } from '../core/features.ts';
 import type { SamplingConfig } from '../core/samplingConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { ConcreteDevice, Device } from '../runtime/types.ts';
@@ -72,6 +73,48 @@ export interface Model {
   readonly device: ConcreteDevice;
   /** What was assumed and why; each one line. */
   readonly notes: readonly string[];
+  /** Frees the session. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * What a network takes black and white to be; or the mean and standard deviation that pixels of 0..1 are normalised
+ * with, one number or one a channel.
+ */
+export type PixelRange =
+  | '-1..1'
+  | '0..1'
+  | '0..255'
+  | { readonly mean: number | readonly number[]; readonly std: number | readonly number[] };
+
+/** How to open a network for its features. */
+export interface FeatureOptions extends SessionOptions {
+  /** The output to take, or a value inside the graph; by default one named after features, else the first that fits. */
+  readonly output?: string;
+  /** What the network takes pixels to be. Default: `0..255` for one that takes bytes, `-1..1` for any other. */
+  readonly range?: PixelRange;
+  /** Height and width to bring images to, for a graph that leaves them open. Default: the images' own. */
+  readonly size?: readonly [height: number, width: number];
+  /** Cancels reading and downloads. */
+  readonly signal?: AbortSignal;
+}
+
+/** An ONNX network opened for its features. */
+export interface FeatureSession extends FeatureNetwork {
+  /** The bundled name, or the last part of the path. */
+  readonly name: string;
+  /** Channels, height and width that the network sees; undefined where it takes any. */
+  readonly shape: readonly [channels: number, height: number | undefined, width: number | undefined];
+  /** The output or inner value that the features are. */
+  readonly output: string;
+  readonly device: ConcreteDevice;
+  /** What was assumed and why; each one line. */
+  readonly notes: readonly string[];
+  /**
+   * The features [n, dims] of images [n, channels, height, width] in [-1, 1]. Grey images are repeated for a network of
+   * colours; another size is made bilinearly (see `resizeImages`). Maps [n, dims, h, w] are averaged over h and w.
+   */
+  features(images: Tensor): Promise<Tensor>;
   /** Frees the session. */
   dispose(): Promise<void>;
 }

@@ -11,6 +11,7 @@ const floors: Record<string, number> = {
   model: 3,
   diffusion: 4,
   image: 4,
+  metrics: 4,
   'pipeline.ts': 5,
   'index.ts': 6,
   cli: 7,
@@ -66,6 +67,13 @@ describe('source files', () => {
         .map((target) => `${file} imports ${target}`),
     );
     expect(mixed).toEqual([]);
+  });
+
+  it('of metrics know rows of numbers only, the list of public names apart', () => {
+    const others = files
+      .filter((file) => room(file) === 'metrics' && file !== 'metrics/index.ts')
+      .flatMap((file) => imports(file).filter((target) => !['metrics', 'core'].includes(room(target))));
+    expect(others).toEqual([]);
   });
 
   it('are in no cycle', () => {

@@ -38,7 +38,9 @@ describe('the packed tarball', () => {
         'README.md',
       ]),
     );
-    expect(files).toEqual(expect.arrayContaining(['models/fashion/model.onnx', 'models/fashion/README.md']));
+    expect(files).toEqual(
+      expect.arrayContaining(['models/fashion/model.onnx', 'models/fashion/features.onnx', 'models/fashion/README.md']),
+    );
     expect(
       files.filter((file) => !/^(dist\/|models\/|package\.json|README\.md|LICENSE|CHANGELOG\.md)/.test(file)),
     ).toEqual([]);
@@ -107,9 +109,9 @@ describe('what a user loads', () => {
       };
       collect(entry);
       const rooms = new Set([...eager].filter((file) => file.startsWith('dist/')).map((file) => file.split('/')[1]));
-      expect([...rooms].filter((room) => ['cli', 'train', 'serve', 'image'].includes(room))).toEqual([]);
+      expect([...rooms].filter((room) => ['cli', 'train', 'serve', 'image', 'metrics'].includes(room))).toEqual([]);
       expect([...eager].filter((file) => /onnx\/(convert|unet2d|graph|gradients)/.test(file))).toEqual([]);
-      expect([...eager].filter((file) => /commander|cli-progress|fast-png/.test(file))).toEqual([]);
+      expect([...eager].filter((file) => /commander|cli-progress|fast-png|ml-matrix/.test(file))).toEqual([]);
     },
   );
 

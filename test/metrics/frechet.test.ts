@@ -1,8 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { eigenSymmetric } from '../../bench/quality/eigen.ts';
-import { fitGaussian, frechet, frechetWithError, type Gaussian, pool } from '../../bench/quality/frechet.ts';
 import { createEngine, randn } from '../../src/index.ts';
+import { eigenSymmetric } from '../../src/metrics/eigen.ts';
+import {
+  fitGaussian,
+  frechet,
+  frechetDistance,
+  frechetWithError,
+  type Gaussian,
+  pool,
+} from '../../src/metrics/frechet.ts';
 import { maxDifference } from '../support/goldens.ts';
 
 const count = 1001;
@@ -26,6 +33,12 @@ function rotated(covariance: number[][], angle: number): number[][] {
   const transposed = r.map((_, i) => r.map((row) => row[i]));
   return times(times(r, covariance), transposed);
 }
+
+/** Rows of `dims` numbers. */
+const rows = (dims: number, ...values: number[]) => ({
+  data: Float32Array.from(values),
+  shape: [values.length / dims, dims],
+});
 
 const diagonal = (...values: number[]) => values.map((value, i) => values.map((_, j) => (i === j ? value : 0)));
 
@@ -71,15 +84,15 @@ describe('frechet of two Gaussians', () => {
   });
 
   it('refuses Gaussians of different size, and a single row', () => {
-    const one = fitGaussian(Float32Array.of(1), 1);
-    expect(() => frechet(gaussian([0], [[1]]), gaussian([0, 0], diagonal(1, 1)))).toThrow('"b" expected 1 features');
+    const one = fitGaussian(rows(1, 1));
+    expect(() => frechet(gaussian([0], [[1]]), gaussian([0, 0], diagonal(1, 1)))).toThrow('"a" expected 2 features');
     expect(() => frechet(one, gaussian([0], [[1]]))).toThrow('at least 2 rows');
   });
 });
 
 describe('fitting', () => {
   it('gives the mean and the covariance over count - 1, within 1e-12', () => {
-    const { mean, scatter } = fitGaussian(Float32Array.of(1, 2, 3, 8, 5, 5), 2);
+    const { mean, scatter } = fitGaussian(rows(2, 1, 2, 3, 8, 5, 5));
     expect([...mean]).toEqual([3, 5]);
     expect(maxDifference(scatter, [8, 6, 6, 18])).toBeLessThan(1e-12);
   });
@@ -87,15 +100,19 @@ describe('fitting', () => {
   it('is the same in parts as in one, within 1e-10', async () => {
     const { data } = randn(await createEngine(), [300, 4], { seed: 1 });
     const shifted = data.map((value, i) => value + (i % 4) * 10);
-    const whole = fitGaussian(shifted, 4);
-    const parts = pool([fitGaussian(shifted.subarray(0, 28), 4), fitGaussian(shifted.subarray(28), 4)]);
+    const whole = fitGaussian(rows(4, ...shifted));
+    const parts = pool([
+      fitGaussian(rows(4, ...shifted.subarray(0, 28))),
+      fitGaussian(rows(4, ...shifted.subarray(28))),
+    ]);
     expect(parts.count).toBe(300);
     expect(maxDifference(parts.mean, whole.mean)).toBeLessThan(1e-10);
     expect(maxDifference(parts.scatter, whole.scatter)).toBeLessThan(1e-10);
   });
 
-  it('refuses rows that are cut short', () => {
-    expect(() => fitGaussian(new Float32Array(7), 2)).toThrow('"rows" expected whole rows of 2, got 7');
+  it('refuses rows that are cut short or not finite', () => {
+    expect(() => fitGaussian({ data: new Float32Array(7), shape: [3, 2] })).toThrow('"rows.data" expected 6 numbers');
+    expect(() => fitGaussian(rows(2, 1, Number.NaN))).toThrow('"rows.data" expected finite numbers, got NaN');
   });
 });
 
@@ -103,9 +120,7 @@ describe('the standard error of a distance', () => {
   it('is the spread of the distance over fresh samples, within 20%', async () => {
     const engine = await createEngine();
     const real = gaussian([1, 0], diagonal(1, 2));
-    const runs = Array.from({ length: 200 }, (_, seed) =>
-      frechetWithError(randn(engine, [400, 2], { seed }).data, 2, real),
-    );
+    const runs = Array.from({ length: 200 }, (_, seed) => frechetWithError(randn(engine, [400, 2], { seed }), real));
     const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
     const distances = runs.map(({ distance }) => distance);
     const spread = Math.sqrt(mean(distances.map((d) => (d - mean(distances)) ** 2)));
@@ -115,9 +130,41 @@ describe('the standard error of a distance', () => {
 
   it('needs 40 rows', () => {
     const real = gaussian([0], [[1]]);
-    expect(() => frechetWithError(new Float32Array(39), 1, real)).toThrow(
+    expect(() => frechetWithError(rows(1, ...new Float32Array(39)), real)).toThrow(
       '"samples" expected at least 40 rows, got 39',
     );
+  });
+});
+
+describe('frechetDistance', () => {
+  it('is that of the fitted Gaussians, whichever way the reference comes', async () => {
+    const engine = await createEngine();
+    const [a, b] = [0, 1].map((seed) => randn(engine, [300, 5], { seed }));
+    const distance = frechet(fitGaussian(a), fitGaussian(b));
+    expect(frechetDistance(a, b, { standardError: false })).toEqual({ distance });
+    const whole = frechetDistance(a, fitGaussian(b));
+    expect(whole.distance).toBeCloseTo(distance, 10);
+    expect(whole.standardError).toBeGreaterThan(0);
+    expect(frechetDistance(a, a).distance).toBeCloseTo(0, 10);
+  });
+
+  it('has no error where that is dear or impossible, unless asked', async () => {
+    const engine = await createEngine();
+    const wide = randn(engine, [40, 257], { seed: 0 });
+    expect(frechetDistance(wide, wide)).not.toHaveProperty('standardError');
+    const few = randn(engine, [39, 2], { seed: 0 });
+    expect(frechetDistance(few, few)).not.toHaveProperty('standardError');
+    expect(() => frechetDistance(few, few, { standardError: true })).toThrow('at least 40 rows, got 39');
+  });
+
+  it('comes near the distance of the distributions: (m1 - m2)^2 D + (s1 - s2)^2 D within 4 standard errors', async () => {
+    const engine = await createEngine();
+    const a = randn(engine, [4000, 3], { seed: 2 });
+    const b = randn(engine, [20_000, 3], { seed: 3 });
+    const shifted = { data: a.data.map((x) => 2 * x + 1), shape: a.shape };
+    const { distance, standardError } = frechetDistance(shifted, b);
+    expect(Math.abs(distance - 6)).toBeLessThan(4 * standardError!);
+    expect(standardError).toBeLessThan(0.2);
   });
 });
 

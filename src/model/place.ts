@@ -1,0 +1,60 @@
+import { bundledModel, bundledNames, folderOf, kindOf } from '#runtime';
+import { DdpmError, wrongKind, wrongValue } from '../core/errors.ts';
+import { isHttp } from '../runtime/http.ts';
+
+/** Where a model is. */
+export interface Place {
+  readonly kind: 'file' | 'folder';
+  readonly place: string | URL;
+  /** The last part of the path: of a file with its ending. */
+  readonly name: string;
+  /** What to call the model: of a file without the ending. */
+  readonly title: string;
+}
+
+/**
+ * What a bundled name, a path or a URL leads to: a folder or an .onnx file. A bundled name wins over a folder of that
+ * name; only a string that starts with http:// or https:// is a URL.
+ *
+ * @throws DdpmError `model-not-found`, or `model-invalid` for another kind of file.
+ */
+export async function placeOf(source: string | URL): Promise<Place> {
+  if (typeof source !== 'string' && !(source instanceof URL))
+    throw wrongKind('source', 'a path, a URL, a bundled name or the bytes of an .onnx file', source);
+  if (source === '') throw wrongValue('source', 'a path, a URL or a bundled name', source);
+  const bundled = typeof source === 'string' ? await bundledModel(source) : undefined;
+  const place = bundled ?? (typeof source === 'string' && isHttp(source) ? urlOf(source) : source);
+  const name = nameOf(place);
+  const kind = await kindOf(place);
+  if (kind === 'missing')
+    throw new DdpmError('model-not-found', `${source}: expected a file, a folder${await bundledList()}, found none`);
+  if (kind === 'file' && !/\.onnx$/i.test(name)) throw notOnnx(name);
+  return { kind, place, name, title: kind === 'file' ? fileTitle(place) : name };
+}
+
+function urlOf(source: string): URL {
+  if (!URL.canParse(source)) throw wrongValue('source', 'a URL', source);
+  return new URL(source);
+}
+
+/** The last part of a path or URL. */
+function nameOf(place: string | URL): string {
+  const path = place instanceof URL ? place.pathname : place;
+  return path.split(/[/\\]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
+}
+
+/** An .onnx file's name without the ending; a model.onnx is known by its folder. */
+function fileTitle(place: string | URL): string {
+  const title = nameOf(place).slice(0, -5);
+  return title === 'model' ? nameOf(folderOf(place)) : title;
+}
+
+function notOnnx(name: string): DdpmError {
+  const advice = /\.safetensors$/i.test(name) ? ': give the folder that it is in, with its config.json' : '';
+  return new DdpmError('model-invalid', `${name}: expected an .onnx file or a folder${advice}`);
+}
+
+async function bundledList(): Promise<string> {
+  const names = await bundledNames();
+  return names.length > 0 ? ` or a bundled model (${names.join(', ')})` : '';
+}
