@@ -34,6 +34,20 @@ export function normals(out: usize, images: i32, pixels: i32, seed: u64, draw: u
   }
 }
 
+/**
+ * Deviates even in [-1/2, 1/2] for one image, of the words that `normals` makes its own of. `out` has room for whole
+ * 128 bytes.
+ */
+export function uniforms(out: usize, count: i32, seed: u64, draw: u32, image: u64): void {
+  setSeed(seed);
+  const bytes = ((<usize>count << 2) + TWO_GROUPS - 1) & ~(TWO_GROUPS - 1);
+  words(out, bytes, draw, image, 0);
+  const unit = f32x4.splat(2.3283064365386963e-10); // 2^-32
+  for (const end = out + bytes; out < end; out += 16) {
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(v128.load(out)), unit));
+  }
+}
+
 /** The round keys of a seed, for `fill`. */
 export function setSeed(seed: u64): void {
   let k0 = <u32>seed;

@@ -27,9 +27,11 @@ export { type Guide, type GuideInfo, gradientGuide } from './diffusion/guide.ts'
 export { slerp } from './diffusion/interpolate.ts';
 export { createInversionPlan } from './diffusion/inversion.ts';
 export type { Init, Inpainting } from './diffusion/known.ts';
+export { type Likelihood, type LikelihoodOptions, likelihood } from './diffusion/likelihood.ts';
 export { type Rng, randn } from './diffusion/noise.ts';
 export { createPartialPlan } from './diffusion/partial.ts';
 export { createPlan, type Plan, type PlanOptions, type PlanRow, planFromRows } from './diffusion/plan.ts';
+export type { VectorJacobian } from './diffusion/questions.ts';
 export { resamplePlan } from './diffusion/resample.ts';
 export { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
 export { createSchedule, type Schedule } from './diffusion/schedule.ts';

@@ -79,6 +79,10 @@ export interface EngineExports extends WebAssembly.Exports {
   discretized(...args: [x: number, mean: number, ...spread: LogVariance, count: number]): number;
   spreads(...args: [out: number, ...spread: LogVariance, count: number, exponential: boolean]): void;
   logs(out: number, v: number, count: number): void;
+  combine(out: number, terms: number, n: number, count: number): void;
+  scaledError(error: number, x: number, y: number, count: number, tolerance: number): number;
+  signs(values: number, count: number, row: number): void;
+  uniforms(out: number, count: number, seed: bigint, draw: number, image: bigint): void;
   toBytes(out: number, x: number, channels: number, plane: number): void;
   fromBytes(out: number, bytes: number, channels: number, plane: number): void;
 }
