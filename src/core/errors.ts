@@ -4,6 +4,8 @@ export type ErrorCode =
   | 'config-invalid' // a scheduler or network config that cannot be used
   | 'model-not-found' // nothing usable at the given path, name or URL
   | 'model-invalid' // a model file that is damaged, or does not fit its config
+  | 'dataset-not-found' // nothing usable at the given path or URL
+  | 'dataset-invalid' // a dataset that is damaged, holds no usable image, or is not what it is taken for
   | 'device-unavailable' // the asked-for device cannot run here
   | 'network-failed' // the denoiser gave NaN, infinity or the wrong shape
   | 'out-of-memory' // the request does not fit in memory

@@ -1,5 +1,5 @@
 import { DdpmError } from '../core/errors.ts';
-import type { Bytes, ReadOptions } from './types.ts';
+import type { Bytes, OpenFile, ReadOptions } from './types.ts';
 
 /** The most bytes that one file may have: what Node reads in one go. */
 export const maxFileBytes = 2 ** 31 - 1;
@@ -52,6 +52,18 @@ export async function tryFetch(
   } catch (error) {
     throw failure(error, url, signal);
   }
+}
+
+/** @see Runtime.listFiles */
+export function refuseFolder(url: URL): undefined {
+  if (url.pathname.endsWith('/'))
+    throw new DdpmError('model-not-found', `${showPlace(url)}: a folder cannot be listed over HTTP: name a file of it`);
+}
+
+/** A file behind a URL, held in memory, or undefined if the server has none. */
+export async function openUrl(url: URL, options?: ReadOptions): Promise<OpenFile | undefined> {
+  const bytes = await tryFetch(url, options);
+  return bytes && { size: bytes.length, read: async (begin, end) => bytes.slice(begin, end) };
 }
 
 /** Whether a server has something behind a URL. */

@@ -1,13 +1,26 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { compileEngine } from './compileEngine.ts';
-import { existsUrl, folderOfUrl, isHttp, joinUrl, kindOfUrl, maxFileBytes, showPlace, tryFetch } from './http.ts';
+import {
+  existsUrl,
+  folderOfUrl,
+  isHttp,
+  joinUrl,
+  kindOfUrl,
+  maxFileBytes,
+  openUrl,
+  refuseFolder,
+  showPlace,
+  tryFetch,
+} from './http.ts';
+import { filesBelow, readRange, tryStat, unreadable } from './nodeFiles.ts';
+import { decodeImage } from './nodeImage.ts';
 import { autoDevices, loadOrt } from './nodeOrt.ts';
-import type { Bytes, ReadOptions, Runtime } from './types.ts';
+import type { Bytes, OpenFile, ReadOptions, Runtime } from './types.ts';
 
-export { autoDevices, compileEngine, loadOrt };
+export { autoDevices, compileEngine, decodeImage, loadOrt };
 
 // both src/runtime and dist/runtime are two levels below the package
 const modelsFolder = fileURLToPath(new URL('../../models', import.meta.url));
@@ -53,6 +66,23 @@ export async function kindOf(place: string | URL): Promise<'file' | 'folder' | '
   return entry.isDirectory() ? 'folder' : 'file';
 }
 
+/** @see Runtime.listFiles */
+export async function listFiles(place: string | URL, { signal }: ReadOptions = {}): Promise<string[] | undefined> {
+  const located = locate(place);
+  if (located instanceof URL) return refuseFolder(located);
+  return (await tryStat(located))?.isDirectory() ? filesBelow(located, signal) : undefined;
+}
+
+/** @see Runtime.openFile */
+export async function openFile(place: string | URL, options: ReadOptions = {}): Promise<OpenFile | undefined> {
+  const located = locate(place);
+  if (located instanceof URL) return openUrl(located, options);
+  const entry = await tryStat(located);
+  if (!entry) return undefined;
+  if (!entry.isFile()) throw new DdpmError('model-not-found', `${located}: not a file`);
+  return { size: entry.size, read: (begin, end) => readRange(located, begin, end) };
+}
+
 /** @see Runtime.joinPlace */
 export function joinPlace(folder: string | URL, name: string): string | URL {
   const located = locate(folder);
@@ -83,27 +113,17 @@ function locate(place: string | URL): string | URL {
   throw wrongValue('source', 'a file:, http: or https: URL', place.href);
 }
 
-async function tryStat(file: string) {
-  try {
-    return await stat(file);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw unreadable(file, error);
-  }
-}
-
-function unreadable(file: string, error: unknown): DdpmError {
-  return new DdpmError('model-not-found', `${file}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
-}
-
 void ({
   compileEngine,
   readBytes,
   tryRead,
   exists,
   kindOf,
+  listFiles,
+  openFile,
   joinPlace,
   folderOf,
+  decodeImage,
   loadOrt,
   autoDevices,
   bundledModel,

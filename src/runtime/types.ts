@@ -34,6 +34,22 @@ export interface ReadOptions {
 /** The bytes of a file; never a view of shared memory. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
+/** A file that is read in parts. */
+export interface OpenFile {
+  readonly size: number;
+
+  /** Its bytes from `begin` to before `end`; fewer where it ends earlier. */
+  read(begin: number, end: number): Promise<Bytes>;
+}
+
+/** An image of bytes, the channels of a pixel side by side. */
+export interface RawImage {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 1 | 3 | 4;
+}
+
 /**
  * What a platform provides: the exports of node.ts and of web.ts, of which package.json chooses one as `#runtime`.
  *
@@ -55,11 +71,27 @@ export interface Runtime {
   /** What is at a place. Of a URL only the extension is looked at: one of a model file, or it is a folder. */
   kindOf(place: string | URL): Promise<'file' | 'folder' | 'missing'>;
 
+  /**
+   * The files in a folder and the folders below it, hidden ones apart, as paths with slashes, in any order; undefined if
+   * the place is no folder. Links are followed, except to a folder that they are in. @throws DdpmError for a URL that
+   * ends in a slash: HTTP lists no folders.
+   */
+  listFiles(place: string | URL, options?: ReadOptions): Promise<readonly string[] | undefined>;
+
+  /** A file to read in parts, or undefined if there is nothing. What a URL names is downloaded once, whole. */
+  openFile(place: string | URL, options?: ReadOptions): Promise<OpenFile | undefined>;
+
   /** The place `name` (which may hold slashes) in a folder. */
   joinPlace(folder: string | URL, name: string): string | URL;
 
   /** The folder that a file is in. */
   folderOf(file: string | URL): string | URL;
+
+  /**
+   * The image in a JPEG, WebP or GIF file, of an animation the first frame. @throws DdpmError `device-unavailable`, its
+   * message what is missing; Error, its message what is wrong with the bytes.
+   */
+  decodeImage(bytes: Uint8Array, options: { readonly maxPixels: number }): Promise<RawImage>;
 
   /** The onnxruntime package for a device. @throws DdpmError `device-unavailable` if that cannot run here. */
   loadOrt(device: ConcreteDevice, options?: { readonly threads?: number }): Promise<LoadedOrt>;

@@ -1,7 +1,7 @@
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { compileEngine } from './compileEngine.ts';
-import { existsUrl, folderOfUrl, joinUrl, kindOfUrl, showPlace, tryFetch } from './http.ts';
-import type { Bytes, ConcreteDevice, LoadedOrt, ReadOptions, Runtime } from './types.ts';
+import { existsUrl, folderOfUrl, joinUrl, kindOfUrl, openUrl, refuseFolder, showPlace, tryFetch } from './http.ts';
+import type { Bytes, ConcreteDevice, LoadedOrt, OpenFile, RawImage, ReadOptions, Runtime } from './types.ts';
 
 export { compileEngine };
 
@@ -27,6 +27,16 @@ export async function kindOf(place: string | URL): Promise<'file' | 'folder' | '
   return kindOfUrl(urlOf(place));
 }
 
+/** @see Runtime.listFiles */
+export async function listFiles(place: string | URL): Promise<undefined> {
+  return refuseFolder(urlOf(place));
+}
+
+/** @see Runtime.openFile */
+export async function openFile(place: string | URL, options: ReadOptions = {}): Promise<OpenFile | undefined> {
+  return openUrl(urlOf(place), options);
+}
+
 /** @see Runtime.joinPlace */
 export function joinPlace(folder: string | URL, name: string): URL {
   return joinUrl(urlOf(folder), name);
@@ -35,6 +45,11 @@ export function joinPlace(folder: string | URL, name: string): URL {
 /** @see Runtime.folderOf */
 export function folderOf(file: string | URL): URL {
   return folderOfUrl(urlOf(file));
+}
+
+/** @see Runtime.decodeImage */
+export async function decodeImage(): Promise<RawImage> {
+  throw new DdpmError('device-unavailable', 'sharp, which runs in Node.js only: take PNG');
 }
 
 /** @see Runtime.loadOrt */
@@ -84,8 +99,11 @@ void ({
   tryRead,
   exists,
   kindOf,
+  listFiles,
+  openFile,
   joinPlace,
   folderOf,
+  decodeImage,
   loadOrt,
   autoDevices,
   bundledModel,

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -55,6 +55,27 @@ describe('files', () => {
     expect(await node.kindOf(path.join(folder, 'nothing'))).toBe('missing');
     expect(await node.exists(file)).toBe(true);
     expect(await node.exists(folder)).toBe(false);
+  });
+
+  it('are read in parts, which end with the file', async () => {
+    const { size, read } = (await node.openFile(file))!;
+    expect(size).toBe(3);
+    expect(await read(1, 2)).toEqual(Uint8Array.of(2));
+    expect(await read(1, 100)).toEqual(Uint8Array.of(2, 3));
+    expect(await read(3, 100)).toEqual(new Uint8Array());
+    expect(await node.openFile(path.join(folder, 'nothing'))).toBeUndefined();
+    expect((await failure(node.openFile(folder))).message).toBe(`${folder}: not a file`);
+  });
+
+  it('of a folder are listed with those below it, hidden ones apart', async () => {
+    const top = path.join(folder, 'top');
+    for (const name of ['b/c', '.hidden']) mkdirSync(path.join(top, name), { recursive: true });
+    for (const name of ['a', 'b/c/d', '.e', '.hidden/f']) writeFileSync(path.join(top, name), '');
+    expect((await node.listFiles(top))?.sort()).toEqual(['a', 'b/c/d']);
+    expect(await node.listFiles(pathToFileURL(top))).toHaveLength(2);
+    expect(await node.listFiles(file)).toBeUndefined();
+    expect(await node.listFiles(path.join(folder, 'nothing'))).toBeUndefined();
+    await expect(node.listFiles(top, { signal: AbortSignal.abort() })).rejects.toHaveProperty('name', 'AbortError');
   });
 
   it('are joined to and taken from folders', () => {
