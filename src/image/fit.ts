@@ -1,4 +1,5 @@
 import { wrongValue } from '../core/errors.ts';
+import { inChannels } from './channels.ts';
 import { assertPixels, type Pixels } from './pixels.ts';
 
 /** The size that an image is to have. */
@@ -25,26 +26,6 @@ export function fitPixels(image: Pixels, size: Size, argument = 'image'): Pixels
       `${image.width}x${image.height}`,
     );
   return shrink(inChannels(image, channels), factor);
-}
-
-function inChannels(image: Pixels, channels: Pixels['channels']): Pixels {
-  if (image.channels === channels) return image;
-  const { width, height } = image;
-  const data = new Uint8Array(width * height * channels);
-  for (let i = 0; i < width * height; i++) {
-    const colour = colourAt(image, i);
-    if (channels === 1) data[i] = Math.round((299 * colour[0] + 587 * colour[1] + 114 * colour[2]) / 1000);
-    else data.set(channels === 3 ? colour : [...colour, 255], i * channels);
-  }
-  return { data, width, height, channels };
-}
-
-/** Red, green and blue on white. */
-function colourAt({ data, channels }: Pixels, i: number): number[] {
-  if (channels === 1) return [data[i], data[i], data[i]];
-  const at = i * channels;
-  const alpha = channels === 4 ? data[at + 3] / 255 : 1;
-  return [0, 1, 2].map((c) => Math.round(alpha * data[at + c] + (1 - alpha) * 255));
 }
 
 /** The mean of each square of `factor` pixels a side, rounded. */
