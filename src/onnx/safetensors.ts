@@ -41,25 +41,42 @@ export interface StoredTensor {
  * @throws DdpmError `model-invalid`, naming the file, the tensor, what was expected and what came
  */
 export function readSafetensors(bytes: Uint8Array, name = 'model.safetensors'): Map<string, StoredTensor> {
-  const { header, dataStart } = readHeader(bytes, name);
   const tensors = new Map<string, StoredTensor>();
-  const spans: { key: string; begin: number; end: number }[] = [];
+  for (const [key, { dtype, shape, begin, end }] of safetensorsLayout(bytes, bytes.length, name))
+    tensors.set(key, { dtype, shape, data: bytes.subarray(begin, end) });
+  return tensors;
+}
+
+/** Where a tensor lies in a file: from byte `begin` to before `end`. */
+export interface TensorPlace extends Omit<StoredTensor, 'data'> {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Where the tensors of a safetensors file of `size` bytes lie, checked as `readSafetensors` does.
+ *
+ * @param head the beginning of the file: its first 8 bytes, and as many more as these say, are enough
+ * @throws DdpmError `model-invalid`
+ */
+export function safetensorsLayout(head: Uint8Array, size: number, name: string): Map<string, TensorPlace> {
+  const { header, dataStart } = readHeader(head, name);
+  const places = new Map<string, TensorPlace>();
   for (const [key, entry] of Object.entries(header)) {
     if (key === '__metadata__') continue;
-    const { dtype, shape, begin, end } = checkEntry(entry, `${name}: tensor ${show(key)}`, bytes.length - dataStart);
-    tensors.set(key, { dtype, shape, data: bytes.subarray(dataStart + begin, dataStart + end) });
-    spans.push({ key, begin, end });
+    const { dtype, shape, begin, end } = checkEntry(entry, `${name}: tensor ${show(key)}`, size - dataStart);
+    places.set(key, { dtype, shape, begin: dataStart + begin, end: dataStart + end });
   }
 
   // side by side: a gap or an overlap is a damaged file
-  spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  let end = 0;
-  for (const span of spans) {
-    if (span.begin !== end) throw invalid(`${name}: tensor ${show(span.key)}`, `data from byte ${end}`, span.begin);
-    end = span.end;
+  let end = dataStart;
+  for (const [key, place] of [...places].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
+    if (place.begin !== end)
+      throw invalid(`${name}: tensor ${show(key)}`, `data from byte ${end - dataStart}`, place.begin - dataStart);
+    end = place.end;
   }
-  if (end !== bytes.length - dataStart) throw invalid(name, `${end} bytes of data`, bytes.length - dataStart);
-  return tensors;
+  if (end !== size) throw invalid(name, `${end - dataStart} bytes of data`, size - dataStart);
+  return places;
 }
 
 /**
