@@ -12,6 +12,7 @@ const floors: Record<string, number> = {
   diffusion: 4,
   image: 4,
   metrics: 4,
+  data: 5,
   'pipeline.ts': 5,
   'index.ts': 6,
   cli: 7,

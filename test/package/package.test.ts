@@ -109,7 +109,8 @@ describe('what a user loads', () => {
       };
       collect(entry);
       const rooms = new Set([...eager].filter((file) => file.startsWith('dist/')).map((file) => file.split('/')[1]));
-      expect([...rooms].filter((room) => ['cli', 'train', 'serve', 'image', 'metrics'].includes(room))).toEqual([]);
+      const unwanted = ['cli', 'train', 'serve', 'image', 'data', 'metrics'];
+      expect([...rooms].filter((room) => unwanted.includes(room))).toEqual([]);
       expect([...eager].filter((file) => /onnx\/(convert|unet2d|graph|gradients)/.test(file))).toEqual([]);
       expect([...eager].filter((file) => /commander|cli-progress|fast-png|ml-matrix/.test(file))).toEqual([]);
     },
