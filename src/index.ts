@@ -1,3 +1,4 @@
+export type { ImageBatch, ImageBatches } from './core/dataset.ts';
 export type { Condition, Denoiser } from './core/denoiser.ts';
 export { type ArgumentError, DdpmError, type ErrorCode, isArgumentError } from './core/errors.ts';
 export type {
@@ -36,6 +37,18 @@ export { resamplePlan } from './diffusion/resample.ts';
 export { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
 export { createSchedule, type Schedule } from './diffusion/schedule.ts';
 export { createEngine, type Engine } from './engine/engine.ts';
+export type {
+  BoundEvaluation,
+  Estimate,
+  EvaluateOptions,
+  Evaluation,
+  LikelihoodEvaluation,
+  Metric,
+  QualityEvaluation,
+  QualityOptions,
+  SimpleEvaluation,
+  TimestepEstimate,
+} from './evaluate/types.ts';
 export type { LoadOptions, Model, SessionDenoiser } from './model/types.ts';
 export {
   type InterpolateOptions,

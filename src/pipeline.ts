@@ -1,4 +1,5 @@
 import { assertInteger, assertNumber } from './core/assert.ts';
+import type { ImageBatches } from './core/dataset.ts';
 import type { Condition, Denoiser } from './core/denoiser.ts';
 import { DdpmError, wrongKind, wrongValue } from './core/errors.ts';
 import { assertTensor, type Tensor } from './core/tensor.ts';
@@ -12,6 +13,7 @@ import type { Plan, PlanOptions } from './diffusion/plan.ts';
 import { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
 import { createSchedule, type Schedule } from './diffusion/schedule.ts';
 import { createEngine, type Engine } from './engine/engine.ts';
+import type { EvaluateOptions, Evaluation } from './evaluate/types.ts';
 import { loadModel } from './model/load.ts';
 import type { LoadOptions, Model } from './model/types.ts';
 
@@ -86,6 +88,13 @@ export interface Pipeline {
    * default for `reconstruct`.
    */
   interpolate(options: InterpolateOptions): Promise<Tensor>;
+  /**
+   * Measures the model on images: the error of its prediction, the bound, the likelihood, its samples beside them. Images
+   * come in batches of bytes, as `openDataset` of ddpm-wasm/data reads them.
+   */
+  evaluate(images: ImageBatches, options?: EvaluateOptions): Promise<Evaluation>;
+  /** The same, batch by batch: what was found so far, and at last all of it. */
+  evaluations(images: ImageBatches, options?: EvaluateOptions): AsyncGenerator<Evaluation, void, void>;
   /** Frees the network. */
   dispose(): Promise<void>;
 }
@@ -151,6 +160,21 @@ function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipel
     invert: async (images, options = {}) => sample(inversionOptions(model, images, options)),
     reconstruct: async (latents, options = {}) => sample(reconstructionOptions(model, latents, options)),
     interpolate: async (options) => sample(interpolationOptions(engine, model, options)),
+    async evaluate(images, options = {}) {
+      let found: Evaluation | undefined;
+      for await (const evaluation of this.evaluations(images, options)) found = evaluation;
+      return found!;
+    },
+    async *evaluations(images, options = {}) {
+      // who samples never loads what measures
+      const { evaluations } = await import('./evaluate/evaluate.ts');
+      const seeded = (run: object) => sample({ seed: options.seed, signal: options.signal, ...run });
+      yield* evaluations(
+        { model, engine, schedule, sample: seeded, sampleCalls: prepare({}).plan.calls },
+        images,
+        options,
+      );
+    },
     dispose: () => model.dispose(),
   };
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { DdpmError, isArgumentError } from '../core/errors.ts';
 import { convertCommand } from './convert.ts';
+import { evaluateCommand } from './evaluate.ts';
 import { inspectCommand } from './inspect.ts';
 import { invertCommand } from './invert.ts';
 import { sampleCommand } from './sample.ts';
@@ -10,11 +11,12 @@ import { sampleCommand } from './sample.ts';
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
 const program = new Command('ddpm-wasm')
-  .description('Denoising diffusion models: sample them, convert them from diffusers, look inside them.')
+  .description('Denoising diffusion models: sample and measure them, convert them from diffusers, look inside them.')
   .version(version)
   .helpCommand(false)
   .addCommand(sampleCommand())
   .addCommand(invertCommand())
+  .addCommand(evaluateCommand())
   .addCommand(convertCommand())
   .addCommand(inspectCommand())
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ddpm-wasm: ')) });
@@ -57,6 +59,8 @@ function flagOf(argument: string): string {
     timestepSpacing: 'spacing',
     useKarrasSigmas: 'karras',
     correctorSteps: 'corrector',
+    timestepsPerImage: 'timesteps',
+    timestepRespacing: 'respacing',
     varianceType: 'variance',
   };
   return `--${flags[argument] ?? argument.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

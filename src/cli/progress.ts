@@ -1,11 +1,15 @@
 import type { SingleBar } from 'cli-progress';
 
 /** A bar on stderr where it is a terminal, and nothing elsewhere. */
-export async function progressBar(total: number, quiet: boolean): Promise<{ step(done: number): void; stop(): void }> {
+export async function progressBar(
+  total: number,
+  quiet: boolean,
+  format = '{bar} {value}/{total} steps, {eta_formatted} left',
+): Promise<{ step(done: number): void; stop(): void }> {
   if (quiet || !process.stderr.isTTY) return { step() {}, stop() {} };
   const { default: progress } = await import('cli-progress');
   const bar: SingleBar = new progress.SingleBar({
-    format: '{bar} {value}/{total} steps, {eta_formatted} left',
+    format,
     barCompleteChar: '█',
     barIncompleteChar: '░',
     barsize: 32,

@@ -1,0 +1,181 @@
+import { Command, Option } from 'commander';
+import { wrongValue } from '../core/errors.ts';
+import type { Dataset } from '../data/index.ts';
+import { type EvaluateOptions, type Evaluation, type Metric, metrics } from '../evaluate/types.ts';
+import type { Pipeline } from '../pipeline.ts';
+import type { Device } from '../runtime/types.ts';
+import { defaultModel, file, number, seed } from './flags.ts';
+import { withOutputs } from './output.ts';
+import { interruptSignal, progressBar } from './progress.ts';
+
+interface EvaluateFlags {
+  data: string;
+  metrics: Metric[];
+  count?: number;
+  seed?: bigint;
+  class?: number;
+  timesteps?: number;
+  boundTimesteps?: number | 'all';
+  respacing?: string;
+  tolerance?: number;
+  probes?: number;
+  samples?: number;
+  features?: string;
+  training?: string;
+  background?: string;
+  strict?: boolean;
+  batch: number;
+  device: Device;
+  report?: string;
+  json?: boolean;
+}
+
+const examples = `
+Examples:
+  $ ddpm-wasm evaluate --data t10k-images-idx3-ubyte.gz --count 2000
+  $ ddpm-wasm evaluate ./my-model --data ./photos --metrics simple,vlb --report report.html
+  $ ddpm-wasm evaluate --data t10k-images-idx3-ubyte.gz --metrics likelihood --count 100 --tolerance 1e-4 --json
+  $ ddpm-wasm evaluate --data t10k-images-idx3-ubyte.gz --metrics quality --training train-images-idx3-ubyte.gz
+`;
+
+export function evaluateCommand(): Command {
+  return new Command('evaluate')
+    .description('Measure a model on images: its losses, the variational bound, the likelihood, its samples.')
+    .argument('[model]', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel)
+    .requiredOption('--data <place>', 'images: idx (.gz), CIFAR-10 batches, .zip, .npy, .safetensors, or a folder')
+    .option('--metrics <list>', `any of ${metrics.join(', ')}`, metricList, ['simple', 'vlb'])
+    .option('--count <n>', 'how many of the images (default: all)', number('--count'))
+    .option('--seed <n>', 'decides every random number (default: 0)', seed)
+    .option('--class <index>', "a class for all images, instead of the data's labels", number('--class'))
+    .option('--timesteps <n>', 'simple: timesteps an image (default: 1)', number('--timesteps'))
+    .option('--bound-timesteps <n>', 'vlb: timesteps an image, or all (default: 20)', countOrAll)
+    .option('--respacing <sections>', "vlb: OpenAI's respacing of the chain, such as ddim50 or 10,15,20")
+    .option('--tolerance <x>', 'likelihood: of the solver (default: 1e-5)', number('--tolerance'))
+    .option('--probes <n>', 'likelihood: directions of the divergence (default: 1)', number('--probes'))
+    .option('--samples <n>', 'quality: how many samples to make (default: as many as images)', number('--samples'))
+    .option('--features <network>', "quality: whose features, a bundled name or an .onnx file (default: fashion's)")
+    .option('--training <place>', "quality: the training images, to look for the samples' nearest neighbours among")
+    .option('--background <colour>', 'what transparent images lie on (default: #ffffff)')
+    .option('--strict', 'stop at the first image that cannot be read')
+    .option('--batch <n>', 'images in one network call', number('--batch'), 64)
+    .addOption(
+      new Option('--device <where>', 'where the network runs')
+        .choices(['auto', 'cpu', 'cuda', 'webgpu', 'wasm'])
+        .default('auto'),
+    )
+    .option('--report <file.html>', 'one page with the figures, plots and samples', file('.html'))
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', examples)
+    .action((model: string, flags: EvaluateFlags) => evaluate(model, flags));
+}
+
+async function evaluate(source: string, flags: EvaluateFlags): Promise<void> {
+  const signal = interruptSignal();
+  await withOutputs([flags.report], async ([report]) => {
+    const { loadPipeline } = await import('../pipeline.ts');
+    const pipeline = await loadPipeline(source, { device: flags.device, batch: flags.batch, signal });
+    try {
+      for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
+      const data = await openData(pipeline, flags.data, flags);
+      const training = flags.training === undefined ? undefined : await openData(pipeline, flags.training, flags);
+      const evaluation = await measure(pipeline, { flags, data, training, signal });
+      const problems = [data, training]
+        .flatMap((set) => set?.problems ?? [])
+        .map(({ name, message }) => `${name}: ${message}`);
+      const context = { source, flags, data, evaluation, problems };
+      if (report) {
+        const { writeReport } = await import('./evaluateReport.ts');
+        await report.finish(await writeReport(pipeline, context));
+      }
+      if (flags.json)
+        console.log(JSON.stringify({ model: pipeline.model.name, data: data.name, ...evaluation, problems }));
+      else await print(context);
+    } finally {
+      await pipeline.dispose();
+    }
+  });
+}
+
+/** What a report is made of. */
+export interface Evaluated {
+  readonly source: string;
+  readonly flags: Readonly<EvaluateFlags>;
+  readonly data: Dataset;
+  readonly evaluation: Evaluation;
+  readonly problems: readonly string[];
+}
+
+async function openData({ model }: Pipeline, place: string, flags: EvaluateFlags): Promise<Dataset> {
+  const { openDataset } = await import('../data/index.ts');
+  const { batch, strict, background } = flags;
+  const named = model.classes - (model.unconditional === undefined ? 0 : 1);
+  return openDataset(place, { shape: model.shape, batch, strict, background, ...(named > 0 && { classes: named }) });
+}
+
+interface Measuring {
+  readonly flags: EvaluateFlags;
+  readonly data: Dataset;
+  readonly training?: Dataset;
+  readonly signal: AbortSignal;
+}
+
+/** Everything that was asked for or, once interrupted, what is there. */
+async function measure(pipeline: Pipeline, { flags, data, training, signal }: Measuring): Promise<Evaluation> {
+  const { samples, features } = flags;
+  const options: EvaluateOptions = {
+    metrics: flags.metrics,
+    count: flags.count,
+    seed: flags.seed,
+    batch: flags.batch,
+    class: flags.class,
+    timestepsPerImage: flags.timesteps,
+    boundTimesteps: flags.boundTimesteps,
+    timestepRespacing: flags.respacing,
+    tolerance: flags.tolerance,
+    probes: flags.probes,
+    quality: { samples, features, training },
+    signal,
+  };
+  let found: Evaluation | undefined;
+  let bar: Awaited<ReturnType<typeof progressBar>> | undefined;
+  try {
+    for await (const evaluation of pipeline.evaluations(data, options)) {
+      found = evaluation;
+      bar ??= await progressBar(1000, flags.json ?? false, '{bar} {percentage}%, {eta_formatted} left');
+      bar.step(Math.floor(1000 * evaluation.progress));
+    }
+  } catch (error) {
+    if (!signal.aborted || !found) throw error;
+    process.exitCode = 130;
+  } finally {
+    bar?.stop();
+  }
+  if (!found) throw new Error('an evaluation yields at least once');
+  return found;
+}
+
+async function print({ evaluation, problems, flags }: Evaluated): Promise<void> {
+  const { headlines } = await import('../report/evaluation.ts');
+  const lines = headlines(evaluation).map(({ name, value, note }) => [name, value, note]);
+  const widths = [0, 1].map((i) => Math.max(...lines.map((line) => line[i].length)));
+  for (const [name, value, note] of lines)
+    console.log(`${name.padEnd(widths[0])}  ${value.padEnd(widths[1])}  ${note}`);
+  const { images, of, complete, seconds } = evaluation;
+  const count = of === undefined || of === images ? `${images} images` : `${images} of ${of} images`;
+  console.log(
+    `${complete ? '' : 'partial: '}${count}, ${seconds.toFixed(1)} s${flags.report ? `, ${flags.report}` : ''}`,
+  );
+  for (const problem of problems) console.error(`skipped ${problem}`);
+}
+
+function metricList(text: string): Metric[] {
+  return text.split(',').map((name) => {
+    const metric = metrics.find((one) => one === name.trim());
+    if (!metric) throw wrongValue('metrics', `any of ${metrics.join(', ')}`, name);
+    return metric;
+  });
+}
+
+function countOrAll(text: string): number | 'all' {
+  return text === 'all' ? 'all' : number('--bound-timesteps')(text);
+}
