@@ -11,7 +11,9 @@ export type {
 } from './core/schedulerConfig.ts';
 export type { Tensor } from './core/tensor.ts';
 export { alphaCumprodAt } from './diffusion/alphaCumprodAt.ts';
+export { type Bound, type BoundOptions, variationalBound } from './diffusion/bound.ts';
 export { type EditOptions, planEdit } from './diffusion/edit.ts';
+export type { EvaluationOptions } from './diffusion/evaluation.ts';
 export {
   addNoise,
   forwardStep,
@@ -23,6 +25,7 @@ export {
   type Timesteps,
   velocity,
 } from './diffusion/forward.ts';
+export { discretizedLogLikelihood, normalKl } from './diffusion/gaussian.ts';
 export { guided } from './diffusion/guidance.ts';
 export { type Guide, type GuideInfo, gradientGuide } from './diffusion/guide.ts';
 export { slerp } from './diffusion/interpolate.ts';
@@ -34,8 +37,14 @@ export { createPartialPlan } from './diffusion/partial.ts';
 export { createPlan, type Plan, type PlanOptions, type PlanRow, planFromRows } from './diffusion/plan.ts';
 export type { VectorJacobian } from './diffusion/questions.ts';
 export { resamplePlan } from './diffusion/resample.ts';
+export { type ReverseMoments, type ReverseOptions, reverseMoments } from './diffusion/reverse.ts';
+export { type ReverseDensity, type ReverseDensityOptions, reverseLogDensity } from './diffusion/reverseDensity.ts';
 export { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
-export { createSchedule, type Schedule } from './diffusion/schedule.ts';
+export { createSchedule, type Schedule, type Terminal } from './diffusion/schedule.ts';
+export { type SimpleLoss, type SimpleLossOptions, simpleLoss } from './diffusion/simple.ts';
+export { RunningMean, type TimestepBin, TimestepBins } from './diffusion/statistics.ts';
+export { type TrainingLosses, type TrainingLossOptions, trainingLosses } from './diffusion/training.ts';
+export { forwardTrajectory, type TrajectoryOptions, type TrajectoryStep } from './diffusion/trajectory.ts';
 export { createEngine, type Engine } from './engine/engine.ts';
 export type {
   BoundEvaluation,

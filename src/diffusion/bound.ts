@@ -7,7 +7,7 @@ import { BoundTerms } from './boundTerm.ts';
 import { type Chain, chainOf } from './chain.ts';
 import { checkEvaluation, Evaluation, type EvaluationOptions } from './evaluation.ts';
 import { assertReverseOptions, assertSignal } from './reverse.ts';
-import { type ReverseOptions, type ReverseSettings, reverseSettings } from './reverseStep.ts';
+import { type ReverseOptions, type ReverseSettings, reverseKeys, reverseSettings } from './reverseStep.ts';
 import { type Schedule, terminalKl } from './schedule.ts';
 import { strataOffsets } from './strata.ts';
 
@@ -45,9 +45,11 @@ export interface Bound {
  * The variational bound on -log p(x_0) (Ho et al. 2020, eq. 5), term by term, as OpenAI's calc_bpd_loop finds it: prior,
  * every L_{t-1}, and the reconstruction of 8-bit images by a discretised Gaussian; bits per dimension.
  *
- * The start is clipped where the config clips it. With a learned variance the answer has twice the channels. The terms use
- * the schedule's tables: OpenAI's own are those of `precision: 'float64'`. `errors` hold its `xstart_mse` and `mse`.
- * With fewer timesteps, 20 of 1000 have the error that 140 evenly chosen ones have (measured on the bundled model).
+ * The start is clipped where the config clips it. With a learned variance the answer has twice the channels. The chain is that of
+ * the schedule's betas in float64, whatever its precision. `errors` hold OpenAI's `xstart_mse` and `mse`.
+ *
+ * Most of the bound is at small t, and fewer timesteps are chosen so: of the bundled model, 20 of 1000 give an image's total
+ * with a standard error of 0.03 bits, where as many evenly spread ones have one of 2.4.
  *
  * @param x0 Images [count, channels, ...] of values byte/127.5 - 1.
  * @throws TypeError or RangeError naming the argument; DdpmError `network-failed` naming the timestep.
@@ -60,7 +62,7 @@ export async function variationalBound(
   x0: Tensor,
   options: BoundOptions,
 ): Promise<Bound> {
-  checkEvaluation(denoiser, x0, options);
+  checkEvaluation(denoiser, x0, options, ['variationalBound', 'timesteps', 'timestepRespacing', ...reverseKeys]);
   assertReverseOptions(options);
   const settings = reverseSettings(schedule, options);
   const chain = chainOf(schedule, options.timestepRespacing);

@@ -46,14 +46,18 @@ export function standardErrorOf(terms: ArrayLike<number>, weights: ArrayLike<num
   return Math.sqrt((values.length * squares) / (2 * differences.length));
 }
 
-/** How well a network knows images: the mean squared error of its start is taken to be (1 + SNR)^-knowledge. */
-const knowledge = 0.75;
+/**
+ * The mean squared error of a network's start is taken to be (1 + SNR)^-sharpness. On the bundled model anything from 0.8 to 1
+ * is nearly as good as knowing the terms: an image's total from 20 of 1000 timesteps then has a standard error of 0.03 bits
+ * per dimension, where 20 timesteps evenly spread have one of 2.4.
+ */
+const sharpness = 0.9;
 
 /** About how large a term is, before any network is asked. */
 function guess(schedule: Schedule, { varianceType }: ReverseSettings, t: number): number {
   const { alphasCumprod, posteriorLogVarianceClipped, posteriorMeanCoef1 } = schedule;
   const logVariance = fixedLogVariance(schedule, varianceType, t);
-  const error = (1 - alphasCumprod[t]) ** knowledge;
+  const error = (1 - alphasCumprod[t]) ** sharpness;
   const distance = posteriorMeanCoef1[t] * Math.sqrt(error);
   return normalKl(distance, posteriorLogVarianceClipped[t], 0, logVariance);
 }

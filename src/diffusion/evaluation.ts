@@ -1,4 +1,4 @@
-import { assertInteger } from '../core/assert.ts';
+import { assertInteger, assertKeys } from '../core/assert.ts';
 import type { Condition, Denoiser } from '../core/denoiser.ts';
 import { wrongKind, wrongValue } from '../core/errors.ts';
 import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
@@ -42,12 +42,20 @@ export interface Answered {
   readonly model: number;
 }
 
-/** Checks what an evaluation is given, once. */
-export function checkEvaluation(denoiser: Denoiser, x0: Tensor, options: EvaluationOptions): void {
+const evaluationKeys = ['seed', 'first', 'rng', 'batch', 'condition', 'signal'];
+
+/** Checks what an evaluation is given, once; `keys` are options that it takes besides the common ones. */
+export function checkEvaluation(
+  denoiser: Denoiser,
+  x0: Tensor,
+  options: EvaluationOptions,
+  [evaluation, ...keys]: readonly string[],
+): void {
   if (typeof denoiser !== 'function') throw wrongKind('denoiser', 'a function', denoiser);
   assertTensor(x0, 'x0');
   if (x0.shape.length < 2) throw wrongValue('x0.shape', 'an axis of images, then one of channels', x0.shape);
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
+  assertKeys(options, evaluation, [...evaluationKeys, ...keys]);
   const { seed, rng = 'philox', first = 0, batch = 1, condition } = options;
   assertSeed(seed);
   assertRng(rng);
@@ -66,9 +74,10 @@ export class Evaluation {
   readonly #answers: Answers;
   readonly #batch: number;
   readonly #x0: number;
-  readonly #xt: number;
-  readonly #noise: number;
   readonly #weights: number;
+  /** x_t and the noise in it of each question of a call. */
+  #xt = 0;
+  #noise = 0;
   /** torch's noise for all images at the current timestep. */
   #stream = 0;
   readonly count: number;
@@ -89,8 +98,6 @@ export class Evaluation {
     this.#draws = createDraws(arena, { rng, seed, first, images: this.count, pixels: this.pixels });
     this.#answers = new Answers(arena, denoiser, options);
     this.#x0 = arena.allocF32(x0.data);
-    this.#xt = arena.alloc(batch * this.pixels * 4);
-    this.#noise = arena.alloc(batch * this.pixels * 4);
     this.#weights = arena.alloc(16);
   }
 
@@ -110,6 +117,8 @@ export class Evaluation {
     use: (image: number, column: number, answered: Answered) => void,
   ): Promise<void> {
     const total = this.count * columns;
+    const bytes = Math.min(this.#batch, total) * this.pixels * 4;
+    [this.#xt, this.#noise] = [this.#arena.alloc(bytes), this.#arena.alloc(bytes)];
     for (let begin = 0; begin < total; begin += this.#batch) {
       this.#options.signal?.throwIfAborted();
       const size = Math.min(this.#batch, total - begin);
@@ -141,7 +150,7 @@ export class Evaluation {
     const { condition } = this.#options;
     const labels = condition?.classLabels;
     const timesteps = Float32Array.from(places, ({ trial }) => trial.timestep);
-    const [least, most] = [Math.min(...timesteps), Math.max(...timesteps)];
+    const [least, most] = [Math.min, Math.max].map((choose) => timesteps.reduce((a, b) => choose(a, b)));
     await this.#answers.ask({
       x: { data: this.#arena.f32(this.#xt, places.length * this.pixels), shape: [places.length, ...this.#shape] },
       timesteps,

@@ -67,7 +67,7 @@ function philoxDraws({ wasm }: Arena, options: DrawOptions): Draws {
 
 /** One stream for the whole run, drawn a tensor at a time in diffusers' order. */
 function torchDraws(arena: Arena, { seed, first, images, pixels }: DrawOptions): Draws {
-  if (first !== 0) throw wrongValue('first', "0 with torch's stream, which has no beginning in the middle", first);
+  assertTorchFirst(first);
   const { wasm } = arena;
   const state = arena.alloc(wasm.torchStateBytes());
   const size = images * pixels;
@@ -85,6 +85,29 @@ function torchDraws(arena: Arena, { seed, first, images, pixels }: DrawOptions):
   };
 }
 
+/** The noise of one draw after another, for work that keeps no memory of the engine between them. */
+export function noiseStream(engine: Engine, options: DrawOptions & { readonly shape: readonly number[] }) {
+  const { rng, shape, images, pixels } = options;
+  const [seed, first] = [BigInt(options.seed), BigInt(options.first)];
+  if (rng === 'torch') assertTorchFirst(options.first);
+  let state: Uint8Array | undefined;
+  return (draw: number): Tensor =>
+    engine.scratch((arena) => {
+      const size = images * pixels;
+      const out = arena.alloc(size * 4);
+      if (rng === 'philox') arena.wasm.normals(out, images, pixels, seed, draw, first);
+      else {
+        const bytes = arena.wasm.torchStateBytes();
+        const generator = arena.alloc(bytes);
+        if (state) arena.u8(generator, bytes).set(state);
+        else arena.wasm.torchSeed(generator, Number(BigInt.asUintN(32, seed)));
+        arena.wasm.torchNormals(generator, out, size);
+        state = arena.u8(generator, bytes).slice();
+      }
+      return { data: arena.f32(out, size).slice(), shape };
+    });
+}
+
 /** Throws unless `seed` is an integer in 0..2^64-1; a number must be one that holds integers exactly. */
 export function assertSeed(seed: unknown): asserts seed is number | bigint {
   const expected = 'an integer in 0..2^64-1';
@@ -92,6 +115,10 @@ export function assertSeed(seed: unknown): asserts seed is number | bigint {
     if (seed < 0n || seed >= 2n ** 64n) throw wrongValue('seed', expected, seed);
   } else if (typeof seed === 'number') assertInteger(seed, 'seed', 0, Number.MAX_SAFE_INTEGER);
   else throw wrongKind('seed', expected, seed);
+}
+
+function assertTorchFirst(first: number): void {
+  if (first !== 0) throw wrongValue('first', "0 with torch's stream, which has no beginning in the middle", first);
 }
 
 export function assertRng(rng: unknown): asserts rng is Rng {

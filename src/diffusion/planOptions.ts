@@ -213,7 +213,7 @@ export function planSettings(schedule: Schedule, options: PlanOptions): Settings
 
 /** What a plan takes where it is not asked for anything else. */
 function defaultsOf({ config, trainTimesteps: T }: Schedule, sampler: Sampler): object {
-  const own = { ...classDefaults(sampler), originalInferenceSteps: Math.min(50, T) };
+  const own = classDefaults(sampler);
   const said = sampler === config.sampler ? config : config.given;
   const read = Object.entries(said).filter(([key]) => readsKey(sampler, key));
   const defaults: Record<string, unknown> = {
@@ -228,6 +228,7 @@ function defaultsOf({ config, trainTimesteps: T }: Schedule, sampler: Sampler): 
     correctorSteps: 0,
     correctorSnr: 0.16,
     ...Object.fromEntries(read),
+    originalInferenceSteps: config.given.originalInferenceSteps ?? Math.min(50, T),
     // what the network predicts was settled in training
     predictionType: config.predictionType,
   };

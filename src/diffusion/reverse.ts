@@ -42,7 +42,11 @@ export function reverseMoments(
   const widened = settings.learnedVariance || modelOutput?.shape?.[1] === 2 * channels;
   assertTensor(modelOutput, 'modelOutput', widened ? [count, 2 * channels, ...plane] : xt.shape);
   const timesteps = perImage(schedule, t, count);
-  assertSignal(schedule, settings.predictionType, Math.max(...timesteps));
+  assertSignal(
+    schedule,
+    settings.predictionType,
+    timesteps.reduce((last, t) => Math.max(last, t)),
+  );
 
   const size = sizeOf(xt.shape);
   const bytes = (size / count) * 4;

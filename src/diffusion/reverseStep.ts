@@ -14,6 +14,8 @@ export interface ReverseOptions {
   readonly clipStart?: boolean;
 }
 
+export const reverseKeys = ['varianceType', 'clipStart'];
+
 /** The settings of a reverse step, every default filled in. */
 export interface ReverseSettings {
   readonly varianceType: VarianceType;

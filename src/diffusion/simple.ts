@@ -65,7 +65,7 @@ export async function simpleLoss(
   x0: Tensor,
   options: SimpleLossOptions,
 ): Promise<SimpleLoss> {
-  checkEvaluation(denoiser, x0, options);
+  checkEvaluation(denoiser, x0, options, ['simpleLoss', 'timesteps', 'timestepsPerImage', 'gamma']);
   const { gamma = 5 } = options;
   assertNumber(gamma, 'gamma', 0);
   const { predictionType } = schedule.config;
