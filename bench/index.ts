@@ -1,4 +1,5 @@
 // Prints what the README promises, each figure checked before it is timed. Run it with: npm run bench
+import { evaluationFigures } from './evaluate.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { inversionFigures } from './inversion.ts';
 import { kernelFigures } from './kernels.ts';
@@ -8,6 +9,7 @@ import { coldStart, loopOverhead } from './run.ts';
 const figures: Figure[] = [
   ...kernelFigures(),
   ...(await loopOverhead()),
+  ...(await evaluationFigures()),
   ...coldStart(),
   ...(await inversionFigures()),
 ];

@@ -3,47 +3,32 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { loadPipeline } from 'ddpm-wasm';
-import { InferenceSession } from 'onnxruntime-node';
 import type { Figure } from './figure.ts';
+import { withSessionTime } from './sessionTime.ts';
 
 /** What the loop costs beside the network: all time of a run outside `session.run`, over the time inside it. */
 export async function loopOverhead(): Promise<Figure[]> {
-  const create = InferenceSession.create;
-  let inside = 0;
-  InferenceSession.create = async (...args: unknown[]) => {
-    const session: InferenceSession = await Reflect.apply(create, InferenceSession, args);
-    const plain = session.run;
-    session.run = async (...feeds: unknown[]) => {
-      const started = performance.now();
-      const answer = await Reflect.apply(plain, session, feeds);
-      inside += performance.now() - started;
-      return answer;
-    };
-    return session;
-  };
-  try {
+  return withSessionTime(async (inside) => {
     const pipeline = await loadPipeline('fashion', { device: 'cpu' });
     const options = { count: 16, sampler: 'ddim', eta: 1, steps: 20, seed: 1, guidance: 0 } as const;
     const check = await pipeline.sample(options); // also warms up
-    if (!check.data.every(Number.isFinite) || inside === 0) throw new Error('the run did not go through the session');
-    inside = 0;
-    const started = performance.now();
+    if (!check.data.every(Number.isFinite) || inside() === 0) throw new Error('the run did not go through the session');
+    const [before, started] = [inside(), performance.now()];
     const again = await pipeline.sample(options);
-    const outside = performance.now() - started - inside;
+    const network = inside() - before;
+    const outside = performance.now() - started - network;
     if (Buffer.compare(Buffer.from(check.data.buffer), Buffer.from(again.data.buffer)) !== 0)
       throw new Error('the same seed gave two results');
     await pipeline.dispose();
     return [
       {
         name: 'loop overhead, fashion at count 16',
-        value: (100 * outside) / inside,
+        value: (100 * outside) / network,
         unit: '% of session.run',
         target: '<= 1',
       },
     ];
-  } finally {
-    InferenceSession.create = create;
-  }
+  });
 }
 
 /** From the command line to a PNG on disk, for one step of the bundled model. */
