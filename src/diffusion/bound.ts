@@ -35,7 +35,7 @@ export interface Bound {
   /** What a term counts for in `total`: 1, or 1 over the probability with which it was taken. */
   readonly weights: Float64Array;
   readonly perImage: number;
-  /** How far `total` is from what all timesteps would give, one standard error; 0 where all are taken. */
+  /** How far `total` is from what all timesteps would give, one standard error; 0 where all are taken, NaN for 2. */
   readonly standardError: Float64Array;
   /** Mean squared errors of the start and of its noise: [images, perImage + 1], in the order of terms, t = 0 last. */
   readonly errors: { readonly timesteps: Int32Array; readonly start: Float64Array; readonly noise: Float64Array };

@@ -28,7 +28,7 @@ export class BoundTerms {
     this.#schedule = schedule;
     this.#settings = settings;
     this.#pixels = pixels;
-    this.#step = new ReverseStep(arena, settings, pixels);
+    this.#step = new ReverseStep(arena, schedule, { settings, pixels });
   }
 
   /** The term of step t of the chain. */
@@ -36,7 +36,7 @@ export class BoundTerms {
     const { wasm } = this.#arena;
     const { x0 } = answered;
     const pixels = this.#pixels;
-    const logVariance = this.#step.take(this.#schedule, t, answered);
+    const logVariance = this.#step.take(t, answered);
     const squares = wasm.squaredError(x0, 1, x0, 0, this.#step.start, pixels);
     const { v, p, q } = logVariance;
     const nats =

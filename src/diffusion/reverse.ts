@@ -1,7 +1,8 @@
+import { assertKeys } from '../core/assert.ts';
 import { wrongKind, wrongValue } from '../core/errors.ts';
 import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
 import { perImage, type Timesteps } from './forward.ts';
-import { type ReverseOptions, ReverseStep, reverseSettings } from './reverseStep.ts';
+import { type ReverseOptions, ReverseStep, reverseKeys, reverseSettings } from './reverseStep.ts';
 import type { Schedule } from './schedule.ts';
 
 export type { ReverseOptions } from './reverseStep.ts';
@@ -36,6 +37,7 @@ export function reverseMoments(
   options: ReverseOptions = {},
 ): ReverseMoments {
   assertReverseOptions(options);
+  assertKeys(options, 'reverseMoments', reverseKeys);
   const settings = reverseSettings(schedule, options);
   assertTensor(xt, 'xt');
   const [count, channels, ...plane] = xt.shape;
@@ -53,11 +55,11 @@ export function reverseMoments(
   return schedule.engine.scratch((arena) => {
     const { wasm } = arena;
     const [x, model] = [xt, modelOutput].map(({ data }) => arena.allocF32(data));
-    const step = new ReverseStep(arena, settings, size / count);
+    const step = new ReverseStep(arena, schedule, { settings, pixels: size / count });
     const [mean, start, variance, logVariance] = Array.from({ length: 4 }, () => arena.alloc(size * 4));
     for (const [i, t] of timesteps.entries()) {
       const at = i * bytes;
-      const { v, p, q } = step.take(schedule, t, { xt: x + at, model: model + at * (widened ? 2 : 1) });
+      const { v, p, q } = step.take(t, { xt: x + at, model: model + at * (widened ? 2 : 1) });
       arena.copy(mean + at, step.mean, bytes);
       arena.copy(start + at, step.start, bytes);
       wasm.spreads(logVariance + at, v, p, q, size / count, false);

@@ -1,3 +1,4 @@
+import { assertKeys } from '../core/assert.ts';
 import type { Condition, Denoiser } from '../core/denoiser.ts';
 import { wrongKind } from '../core/errors.ts';
 import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
@@ -5,7 +6,7 @@ import type { Arena } from '../engine/arena.ts';
 import { Answers } from './answers.ts';
 import { type Chain, chainBetween } from './chain.ts';
 import { assertReverseOptions, assertSignal } from './reverse.ts';
-import { type ReverseOptions, type ReverseSettings, ReverseStep, reverseSettings } from './reverseStep.ts';
+import { type ReverseOptions, type ReverseSettings, ReverseStep, reverseKeys, reverseSettings } from './reverseStep.ts';
 import type { Schedule } from './schedule.ts';
 import { assertAscending, type TrajectoryStep } from './trajectory.ts';
 
@@ -46,8 +47,11 @@ export async function reverseLogDensity(
 ): Promise<ReverseDensity> {
   if (typeof denoiser !== 'function') throw wrongKind('denoiser', 'a function', denoiser);
   assertReverseOptions(options);
+  assertKeys(options, 'reverseLogDensity', ['trajectory', 'condition', 'signal', ...reverseKeys]);
   assertTensor(x0, 'x0');
   const settings = reverseSettings(schedule, options);
+  if (typeof options.trajectory?.[Symbol.iterator] !== 'function')
+    throw wrongKind('trajectory', 'states { timestep, x }', options.trajectory);
   const steps = [...options.trajectory];
   for (const { x } of steps) assertTensor(x, 'trajectory[].x', x0.shape);
   const timesteps = Int32Array.from(steps, ({ timestep }) => timestep);
@@ -75,7 +79,6 @@ export async function reverseLogDensity(
 /** Two neighbouring states of a chain in an arena, and the density of one given the other. */
 class Densities {
   readonly #arena: Arena;
-  readonly #chain: Chain;
   readonly #settings: ReverseSettings;
   readonly #shape: readonly number[];
   readonly #pixels: number;
@@ -85,11 +88,10 @@ class Densities {
 
   constructor(arena: Arena, chain: Chain, settings: ReverseSettings, shape: readonly number[]) {
     this.#arena = arena;
-    this.#chain = chain;
     this.#settings = settings;
     this.#shape = shape;
     this.#pixels = sizeOf(shape) / shape[0];
-    this.#step = new ReverseStep(arena, settings, this.#pixels);
+    this.#step = new ReverseStep(arena, chain.schedule, { settings, pixels: this.#pixels });
     this.#before = arena.alloc(sizeOf(shape) * 4);
     this.#xt = arena.alloc(sizeOf(shape) * 4);
   }
@@ -108,7 +110,7 @@ class Densities {
     const pixels = this.#pixels;
     return Float64Array.from({ length: this.#shape[0] }, (_, i) => {
       const [at, model] = [i * pixels * 4, answers.pointer + i * (answers.stride ?? 0) * 4];
-      const { v, p, q } = this.#step.take(this.#chain.schedule, t, { xt: this.#xt + at, model });
+      const { v, p, q } = this.#step.take(t, { xt: this.#xt + at, model });
       const [before, mean] = [this.#before + at, this.#step.mean];
       const sum = this.#settings.learnedVariance
         ? wasm.crossEntropy(before, mean, 1, 0, v, p, q, pixels)

@@ -195,6 +195,45 @@ describe('a part of the timesteps', () => {
   );
 });
 
+describe('at the edges', () => {
+  const schedule = createSchedule(engine, {});
+
+  it('a chain that ends in pure noise has a prior of 0 and finite terms', async () => {
+    const config = { rescale_betas_zero_snr: true, prediction_type: 'v_prediction', ...short, beta_end: 0.2 };
+    const bound = await variationalBound(createSchedule(engine, config), timedDenoiser, images, { seed: 0 });
+    expect([...bound.prior]).toEqual([0, 0]);
+    expect(bound.terms.every((term) => Number.isFinite(term) && term >= 0)).toBe(true);
+  });
+
+  it('a chain of one step is prior and reconstruction', async () => {
+    const options = { seed: 0, timestepRespacing: '1', clipStart: true };
+    const bound = await variationalBound(schedule, timedDenoiser, images, options);
+    expect([bound.perImage, bound.terms.length]).toEqual([0, 0]);
+    for (const i of [0, 1]) expect(bound.total[i]).toBe(bound.prior[i] + bound.reconstruction[i]);
+    expect(bound.total.every((total) => Number.isFinite(total))).toBe(true);
+  });
+
+  it('clipping the start, which the config asks for, lowers the error and can be left out', async () => {
+    const [clipped, free] = await Promise.all(
+      [undefined, false].map((clipStart) => variationalBound(schedule, timedDenoiser, images, { seed: 0, clipStart })),
+    );
+    expect(meanOf(clipped.errors.start).mean).toBeLessThan(0.99 * meanOf(free.errors.start).mean);
+  });
+
+  it.each<[object, string]>([
+    [{ timesteps: 1 }, '"timesteps" expected an integer in 2..1000, got 1'],
+    [{ timesteps: 1001 }, '"timesteps" expected an integer in 2..1000'],
+    [{ timesteps: 'some' }, `"timesteps" expected 'all' or a number, got "some"`],
+    [{ timestepRespacing: 'ddim51x' }, '"timestepRespacing" expected ddim50 or 10,15,20'],
+    [{ varianceType: 'large' }, '"varianceType" expected one of fixed_small'],
+    [{ clipStart: 1 }, '"clipStart" expected true or false'],
+    [{ respacing: '50' }, '"respacing" expected no such option: variationalBound takes'],
+    [{ varianceType: 'learned' }, 'expected float32 [2, 6, 8, 8], got [2, 3, 8, 8]'],
+  ])('%j is refused by name', async (options, message) => {
+    await expect(variationalBound(schedule, timedDenoiser, images, { seed: 0, ...options })).rejects.toThrow(message);
+  });
+});
+
 /** Expected terms for t > 0 in ascending order, and the reconstruction, in bits per dimension. */
 function expectedTerms(schedule: Schedule, timesteps: readonly number[], said: number) {
   const abar = timesteps.map((t) => schedule.alphasCumprod[t]);
