@@ -89,9 +89,9 @@ function isBatches(images: Images): images is ImageBatches {
 
 /** A tensor or a large batch in parts, as bytes. */
 function* split(images: Tensor | ImageBatch): Generator<ImageBatch, void, void> {
-  const { data, shape } = images ?? {};
-  if (data instanceof Float32Array) assertTensor(images, 'images');
-  else assertBatch(images as ImageBatch);
+  if (images?.data instanceof Float32Array) assertTensor(images, 'images');
+  else assertBatch(images);
+  const { data, shape } = images;
   const size = sizeOf(shape.slice(1));
   for (let begin = 0; begin < shape[0]; begin += batchSize) {
     const end = Math.min(begin + batchSize, shape[0]);
@@ -100,7 +100,8 @@ function* split(images: Tensor | ImageBatch): Generator<ImageBatch, void, void> 
   }
 }
 
-function assertBatch({ data, shape }: ImageBatch): void {
+function assertBatch(value: unknown): asserts value is ImageBatch {
+  const { data, shape } = (value ?? {}) as Partial<ImageBatch>;
   if (!(data instanceof Uint8Array)) throw wrongKind('images.data', 'a Float32Array or a Uint8Array', data);
   assertShape(shape, 'images.shape', 4);
   if (data.length !== sizeOf(shape)) throw wrongValue('images.data', `${sizeOf(shape)} bytes`, data.length);

@@ -91,7 +91,7 @@ function gather(rows: Rows, which: Int32Array): Rows {
 function sumPairs(a: Rows): number {
   const dims = dimsOf(a);
   let sum = 0;
-  for (const { aBegin, aEnd, bBegin, bEnd, values } of dotTiles(a, a))
+  for (const { aBegin, aEnd, bBegin, bEnd, values } of dotTiles(a))
     for (let at = 0, i = aBegin; i < aEnd; i++)
       for (let j = bBegin; j < bEnd; j++, at++) if (i < j) sum += kernel(values[at], dims);
   return 2 * sum;

@@ -64,7 +64,7 @@ function squaredRadii(rows: Rows, k: number): Float64Array {
   const count = rows.shape[0];
   // the k smallest so far of each row, in rising order
   const nearest = new Float64Array(count * k).fill(Infinity);
-  for (const { aBegin, aEnd, bBegin, bEnd, values } of distanceTiles(rows, rows))
+  for (const { aBegin, aEnd, bBegin, bEnd, values } of distanceTiles(rows))
     for (let at = 0, i = aBegin; i < aEnd; i++)
       for (let j = bBegin; j < bEnd; j++, at++)
         if (i < j) {

@@ -14,30 +14,31 @@ export interface Tile {
 const side = 64;
 
 /**
- * Every dot product of a row of a and a row of b, a tile at a time, so that memory does not grow with the sets. With a
- * and b the same object only tiles on and above the diagonal.
+ * Every dot product of a row of a and a row of b, a tile at a time, so that memory does not grow with the sets. Without b
+ * those of a with itself, where tiles below the diagonal are left out.
  *
  * Sums are float64 in the order of the columns: the same pair of rows gives the same bits in any tile.
  */
-export function* dotTiles(a: Rows, b: Rows): Generator<Tile, void, void> {
+export function* dotTiles(a: Rows, b?: Rows): Generator<Tile, void, void> {
   const dims = dimsOf(a);
-  const [aCount, bCount] = [a.shape[0], b.shape[0]];
+  const other = b ?? a;
+  const [aCount, bCount] = [a.shape[0], other.shape[0]];
   const values = new Float64Array(Math.min(side, aCount) * Math.min(side, bCount));
   for (let aBegin = 0; aBegin < aCount; aBegin += side) {
     const aEnd = Math.min(aBegin + side, aCount);
     const left = floatsOf(a, aBegin, aEnd);
-    for (let bBegin = a === b ? aBegin : 0; bBegin < bCount; bBegin += side) {
+    for (let bBegin = b ? 0 : aBegin; bBegin < bCount; bBegin += side) {
       const bEnd = Math.min(bBegin + side, bCount);
-      fillDots(left, floatsOf(b, bBegin, bEnd), dims, values);
+      fillDots(left, floatsOf(other, bBegin, bEnd), dims, values);
       yield { aBegin, aEnd, bBegin, bEnd, values };
     }
   }
 }
 
 /** The same with squared distances: |x|^2 + |y|^2 - 2 x y, exactly 0 for equal rows. */
-export function* distanceTiles(a: Rows, b: Rows): Generator<Tile, void, void> {
+export function* distanceTiles(a: Rows, b?: Rows): Generator<Tile, void, void> {
   const aNorms = squaredNorms(a);
-  const bNorms = a === b ? aNorms : squaredNorms(b);
+  const bNorms = b ? squaredNorms(b) : aNorms;
   for (const tile of dotTiles(a, b)) {
     toDistances(tile, aNorms, bNorms);
     yield tile;

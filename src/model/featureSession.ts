@@ -131,9 +131,10 @@ async function call(opened: Opened, images: Tensor): Promise<OrtTensor> {
   return callSession(opened, { feeds, output: signature.output.name });
 }
 
-/** The axis of the features in a result. */
+/** The axis of the features in a result: behind an input [N, H, W, C] maps may be either way, but they are square. */
 function axisOf({ dims }: OrtTensor, { channelsLast }: FeatureSignature): 1 | 3 {
-  return dims.length === 4 && channelsLast ? 3 : 1;
+  const last = channelsLast && dims.length === 4 && (dims[2] !== dims[3] || dims[1] === dims[2]);
+  return last ? 3 : 1;
 }
 
 /** The first `count` rows of [ofAll, dims, positions], or with channels last of [ofAll, positions, dims], averaged. */

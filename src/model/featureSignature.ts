@@ -5,7 +5,7 @@ import { list, type Port, portOf } from './signature.ts';
 /** Which input of a graph takes the images, and which output gives the features. */
 export interface FeatureSignature {
   readonly image: Port;
-  /** Whether images go in as [N, H, W, C], as TensorFlow has them, and maps come out so. */
+  /** Whether images go in as [N, H, W, C], as TensorFlow has them; maps may come out so too. */
   readonly channelsLast: boolean;
   /** Channels, and the height and width where the graph fixes them. */
   readonly shape: readonly [channels: number, height: number | undefined, width: number | undefined];
@@ -56,8 +56,9 @@ export function readFeatureSignature(
 }
 
 function choose(outputs: readonly Port[], channelsLast: boolean, notes: string[]): Port | undefined {
-  const axes = channelsLast ? [1, 2] : [2, 3];
-  const pooled = ({ dims }: Port) => dims.length === 2 || axes.every((axis) => (dims[axis] ?? 1) === 1);
+  const ones = (...sizes: (number | undefined)[]) => sizes.every((size) => size === undefined || size === 1);
+  const pooled = ({ dims }: Port) =>
+    dims.length === 2 || ones(dims[2], dims[3]) || (channelsLast && ones(dims[1], dims[2]));
   const fitting = outputs.filter((port) => isFeatures(port) && pooled(port));
   const named = fitting.find(({ name }) => featureName.test(name));
   const chosen = named ?? fitting[0];

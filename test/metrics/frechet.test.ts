@@ -200,6 +200,21 @@ describe('eigenSymmetric', () => {
     );
   });
 
+  it.each([5e-324, 1e-200, 1e-160, 1e200])('keeps its vectors orthonormal for entries of %s', (tiny) => {
+    for (const a of [
+      [0, tiny, tiny, 0],
+      [1, tiny, tiny, 1],
+      [tiny, 0, 0, -tiny],
+    ]) {
+      const { values, vectors } = eigenSymmetric(Float64Array.from(a), 2);
+      const [p, q, r, s] = vectors;
+      for (const length of [p * p + q * q, r * r + s * s]) expect(length).toBeCloseTo(1, 12);
+      expect(p * r + q * s).toBeCloseTo(0, 12);
+      const trace = a[0] + a[3];
+      expect(Math.abs(values[0] + values[1] - trace)).toBeLessThanOrEqual(1e-12 * Math.max(...a.map(Math.abs)));
+    }
+  });
+
   it('refuses what is not finite', () => {
     expect(() => eigenSymmetric(Float64Array.of(1, Number.NaN, Number.NaN, 1), 2)).toThrow('expected a finite matrix');
   });
