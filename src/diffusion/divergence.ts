@@ -50,11 +50,12 @@ interface Sample {
 
 /**
  * What is done at each step of a flow to integrate its divergence: two nodes of Gauss, and Kronrod's three more where they
- * do not fit in with the nodes before them. That may err by 300 tolerances a pixel, as the density changes with the
- * path by far more than the path does.
+ * do not fit in with the nodes before them. A step is too long where the three change too much. What the integral may
+ * err by a pixel is the square root of the tolerance: the density changes by far more than the path.
  */
-export function alongSteps(estimator: Estimator, integral: Integral): (step: Step) => Work<void> {
+export function alongSteps(estimator: Estimator, integral: Integral): (step: Step) => Work<boolean> {
   const { arena, pixels, exact } = estimator;
+  const allowed = Math.sqrt(estimator.tolerance) * pixels;
   // there is no divergence where there is no noise
   let before: Sample[] = [{ angle: 0, value: 0, deviation: 0, alone: 0 }];
   let steps = 0;
@@ -68,18 +69,30 @@ export function alongSteps(estimator: Estimator, integral: Integral): (step: Ste
     const first = yield* sample(gauss[0]);
     if (!exact && steps++ % stepsToCheck === 0) error = yield* differenceError(estimator, first);
     const last = yield* sample(gauss[1]);
-    let [samples, weights] = [[first, last], gaussWeights];
-    const latest = [...before, first, last].slice(-5);
-    if (misfit(latest, length) > 300 * estimator.tolerance * pixels) {
+    let rule: Rule = { samples: [first, last], weights: gaussWeights };
+    if (misfit([...before, first, last].slice(-5), length) > allowed) {
       const [low, middle, high] = kronrod;
-      samples = [yield* sample(low), first, yield* sample(middle), last, yield* sample(high)];
-      weights = kronrodWeights;
+      const samples = [yield* sample(low), first, yield* sample(middle), last, yield* sample(high)];
+      const five = { samples, weights: kronrodWeights };
+      if (length * Math.abs(sum(five, 'value') - sum(rule, 'value')) > 10 * allowed) return false;
+      rule = five;
     }
-    integral.value += length * samples.reduce((sum, { value }, i) => sum + weights[i] * value, 0);
-    integral.probeError += length * samples.reduce((sum, { deviation }, i) => sum + weights[i] * deviation, 0);
+    integral.value += length * sum(rule, 'value');
+    integral.probeError += length * sum(rule, 'deviation');
     integral.differenceError += length * error;
-    before = [...before, ...samples].slice(-3);
+    before = [...before, ...rule.samples].slice(-3);
+    return true;
   };
+}
+
+/** Samples along a step, and what each weighs. */
+interface Rule {
+  readonly samples: readonly Sample[];
+  readonly weights: readonly number[];
+}
+
+function sum({ samples, weights }: Rule, of: 'value' | 'deviation'): number {
+  return samples.reduce((total, sample, i) => total + weights[i] * sample[of], 0);
 }
 
 /** How far Gauss's two points are off a polynomial through them and the points before: its highest divided difference. */

@@ -1,4 +1,3 @@
-import type { PredictionType } from '../core/schedulerConfig.ts';
 import type { Schedule } from './schedule.ts';
 
 /** One call of the network: it sees scale*x at the timestep, and its answer goes into the velocity with the weight. */
@@ -29,75 +28,89 @@ const highestSigma = 100;
  * sigma = sqrt((1 - abar)/abar). Its velocity is the v of Salimans and Ho 2022, cos(angle) eps - sin(angle) x_0: smooth
  * from the image at 0 to pure noise at pi/2, which few other variables are at both ends.
  *
- * Between the levels that the network knows it is asked at real timesteps, those of `alphaCumprodAt`. Beyond them:
- * above the highest, what it takes for the image there stands; below the lowest, the score is a straight line in sigma^2
- * through timesteps 0 and 1. So the flow goes all the way to the image and to N(0, I), and the density is of the image
- * itself, not of one with the noise of t = 0.
+ * Between the levels that the network knows it is asked at real timesteps, those of `alphaCumprodAt`. Beyond them a
+ * straight line through two levels goes on: below the lowest that of the score over sigma^2, above the highest that of the
+ * image over cos(angle). So the flow goes all the way from the image to N(0, I), and the density is of the image itself,
+ * not of one with the noise of t = 0.
  */
-export function createFlow({ logSnr, trainTimesteps, config }: Schedule): Flow {
+export function createFlow(schedule: Schedule): Flow {
+  const { logSnr, trainTimesteps } = schedule;
   const angles = logSnr.map((value) => Math.atan(Math.exp(-value / 2)));
-  // a schedule whose last abar is zero ends one timestep earlier
+  // a schedule whose last abar is zero is asked up to one timestep earlier
   const end = logSnr[trainTimesteps - 1] === -Infinity ? Math.max(trainTimesteps - 2, 0) : trainTimesteps - 1;
-  const highest = Math.min(Math.atan(highestSigma), angles[end]);
-  const highestTimestep = timestepAt(logSnr, end, highest);
-  const second = angles.findIndex((angle) => angle > angles[0]);
-  const noiseIn = (angle: number) => readNoise(config.predictionType, angle);
-
-  const below = (angle: number): Velocity => {
-    const variance = Math.tan(angle) ** 2;
-    const variances = [0, second].map((t) => Math.tan(angles[t]) ** 2);
-    const along = (variance - variances[0]) / (variances[1] - variances[0]);
-    const levels = second < 0 ? [{ t: 0, part: 1 }] : [0, second].map((t, i) => ({ t, part: i ? along : 1 - along }));
-    return fromNoise(
-      angle,
-      levels.map(({ t, part }) => {
-        const [own, model] = noiseIn(angles[t]);
-        const share = (part * Math.tan(angle)) / Math.tan(angles[t]);
-        const scale = Math.cos(angles[t]) / Math.cos(angle);
-        return { timestep: t, scale, own: share * own * scale, model: share * model };
-      }),
-    );
-  };
-
-  const above = (angle: number): Velocity => {
-    const [sine, cosine] = [Math.sin(highest), Math.cos(highest)];
-    const [own, model] = noiseIn(highest);
-    const image = { own: (1 - sine * own) / cosine, model: (-sine * model) / cosine };
-    const weight = -1 / Math.sin(angle);
-    return {
-      own: Math.cos(angle) / Math.sin(angle) + weight * image.own,
-      asks: [{ timestep: highestTimestep, scale: 1, weight: weight * image.model }],
-    };
-  };
-
-  const between = (angle: number): Velocity => {
-    const [own, model] = noiseIn(angle);
-    return fromNoise(angle, [{ timestep: timestepAt(logSnr, end, angle), scale: 1, own, model }]);
-  };
-
+  const highest = Math.min(highestSigma, Math.tan(angles[end]));
+  const level = (angle: number) => levelAt(schedule, end, angle);
+  const low = [level(angles[0]), level(angles[Math.min(1, end)])];
+  const high = [level(Math.atan(highest)), level(Math.atan(Math.max(highest / 2, Math.tan(angles[0]))))];
   return {
     last: angles[trainTimesteps - 1],
-    velocity: (angle) => (angle < angles[0] ? below(angle) : angle > highest ? above(angle) : between(angle)),
+    velocity(angle) {
+      if (angle < low[0].angle) return below(angle, low);
+      return angle > high[0].angle ? above(angle, high) : fromNoise(angle, [{ ...level(angle), part: 1, scale: 1 }]);
+    },
   };
 }
 
-/** v = (eps - sin(angle) x)/cos(angle), where eps is a sum of own*x + model*answer. */
-function fromNoise(
-  angle: number,
-  parts: readonly { timestep: number; scale: number; own: number; model: number }[],
-): Velocity {
+/** A level of noise, its timestep, and the noise in x there: eps = own*x + model*answer. */
+interface Level {
+  readonly angle: number;
+  readonly timestep: number;
+  readonly own: number;
+  readonly model: number;
+}
+
+function levelAt({ logSnr, config }: Schedule, end: number, angle: number): Level {
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
+  const [own, model] = {
+    epsilon: [0, 1],
+    sample: [1 / sine, -cosine / sine],
+    v_prediction: [sine, cosine],
+  }[config.predictionType];
+  return { angle, timestep: timestepAt(logSnr, end, angle), own, model };
+}
+
+/** v = (eps - sin(angle) x)/cos(angle), with eps a sum of parts that see scale*x. */
+function fromNoise(angle: number, levels: readonly (Level & { part: number; scale: number })[]): Velocity {
   const cosine = Math.cos(angle);
   return {
-    own: parts.reduce((sum, { own }) => sum + own / cosine, -Math.tan(angle)),
-    asks: parts.map(({ timestep, scale, model }) => ({ timestep, scale, weight: model / cosine })),
+    own: levels.reduce((sum, { own, part, scale }) => sum + (part * own * scale) / cosine, -Math.tan(angle)),
+    asks: levels.map(({ timestep, model, part, scale }) => ({ timestep, scale, weight: (part * model) / cosine })),
   };
 }
 
-/** eps = own*x + model*answer, by what the network predicts: noise, image or velocity. */
-function readNoise(type: PredictionType, angle: number): [own: number, model: number] {
-  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
-  if (type === 'epsilon') return [0, 1];
-  return type === 'sample' ? [1 / sine, -cosine / sine] : [sine, cosine];
+/** The score -eps/sigma of x/cos(angle), a line over sigma^2 through two levels. */
+function below(angle: number, levels: readonly Level[]): Velocity {
+  const sigma = Math.tan(angle);
+  const [first, second] = levels.map((level) => Math.tan(level.angle) ** 2);
+  const along = line(sigma ** 2, first, second);
+  return fromNoise(
+    angle,
+    levels.map((level, i) => ({
+      ...level,
+      part: (along[i] * sigma) / Math.tan(level.angle),
+      scale: Math.cos(level.angle) / Math.cos(angle),
+    })),
+  );
+}
+
+/** v = (cos(angle) x - x_0)/sin(angle), with x_0 a line over cos(angle) through two levels. */
+function above(angle: number, levels: readonly Level[]): Velocity {
+  const [first, second] = levels.map((level) => Math.cos(level.angle));
+  const along = line(Math.cos(angle), first, second);
+  let own = Math.cos(angle) / Math.sin(angle);
+  const asks = levels.map((level, i) => {
+    // x_0 = (x - sin eps)/cos at the level
+    const part = along[i] / Math.cos(level.angle) / Math.sin(angle);
+    own -= part * (1 - Math.sin(level.angle) * level.own);
+    return { timestep: level.timestep, scale: 1, weight: part * Math.sin(level.angle) * level.model };
+  });
+  return { own, asks };
+}
+
+/** What two points weigh on the line through them. */
+function line(at: number, first: number, second: number): [number, number] {
+  const along = first === second ? 0 : (at - first) / (second - first);
+  return [1 - along, along];
 }
 
 /** The real timestep of an angle: the inverse of `alphaCumprodAt`. */

@@ -164,10 +164,10 @@ function* densityOf(run: Run, image: number, placed: number, finish: (part: Part
   const { vjp, difference = 2 ** -7 } = options;
   const estimator = { arena, flow, pixels, population, tolerance, difference, exact: vjp !== undefined, ...place };
   const integrate = alongSteps(estimator, integral);
-  const visit = function* (step: Step): Work<void> {
+  const visit = function* (step: Step): Work<boolean> {
     const part = (flow.last - step.angle) / step.length;
     if (part > 0 && part <= 1) combine(arena, latents + image * pixels * 4, step.at(part), pixels);
-    yield* integrate(step);
+    return yield* integrate(step);
   };
   const end = yield* follow({ arena, flow, pixels, place, tolerance, visit });
   finish({ integral, prior: -(arena.wasm.dot(end, end, pixels, 0) + pixels * Math.log(2 * Math.PI)) / 2 });

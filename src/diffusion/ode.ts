@@ -20,7 +20,7 @@ export interface Step {
   at(part: number): Terms;
 }
 
-/** What is followed, and what is done at each step. */
+/** What is followed, and how closely. */
 export interface Problem {
   readonly arena: Arena;
   readonly flow: Flow;
@@ -28,7 +28,8 @@ export interface Problem {
   readonly place: Place;
   /** What the error of a step may be, absolutely and relative to x: the root of the mean of its squares over pixels. */
   readonly tolerance: number;
-  visit(step: Step): Work<void>;
+  /** Whether a step is short enough for what is done along it. */
+  visit(step: Step): Work<boolean>;
 }
 
 /** Pure noise: x = cos(angle) x_0 + sin(angle) noise. */
@@ -83,7 +84,10 @@ export function* follow({ arena, flow, pixels, place, tolerance, visit }: Proble
     if (error <= 1) {
       const [start, slopes, whole] = [x, stages, length];
       const at = (part: number): Terms => [[start, 1], ...weighed(slopes, interpolant(part), whole)];
-      yield* visit({ angle, length, at });
+      if (!(yield* visit({ angle, length, at }))) {
+        length /= 3;
+        continue;
+      }
       angle = length === left ? quarter : angle + length;
       [x, next] = [next, x];
       stages = [stages[6], ...stages.slice(1, 6), stages[0]];
