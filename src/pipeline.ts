@@ -170,7 +170,7 @@ function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipel
       const { evaluations } = await import('./evaluate/evaluate.ts');
       const seeded = (run: object) => sample({ seed: options.seed, signal: options.signal, ...run });
       yield* evaluations(
-        { model, engine, schedule, sample: seeded, sampleCalls: prepare({}).plan.calls },
+        { model, engine, schedule, sample: seeded, sampleCalls: () => prepare({}).plan.calls },
         images,
         options,
       );

@@ -156,7 +156,11 @@ async function measure(pipeline: Pipeline, { flags, data, training, signal }: Me
 
 async function print({ evaluation, problems, flags }: Evaluated): Promise<void> {
   const { headlines } = await import('../report/evaluation.ts');
-  const lines = headlines(evaluation).map(({ name, value, note }) => [name, value, note]);
+  const lines = headlines(evaluation).map(({ name, value, unit, note }) => [
+    name,
+    unit ? `${value} ${unit}` : value,
+    note,
+  ]);
   const widths = [0, 1].map((i) => Math.max(...lines.map((line) => line[i].length)));
   for (const [name, value, note] of lines)
     console.log(`${name.padEnd(widths[0])}  ${value.padEnd(widths[1])}  ${note}`);

@@ -45,9 +45,11 @@ export async function writeReport(
 }
 
 /** What to type for the same figures. */
-function commandOf(source: string, flags: Evaluated['flags']): string {
-  const words = Object.entries(flags).flatMap(([name, value]) => {
-    if (value === undefined || value === false || name === 'report' || name === 'json') return [];
+function commandOf(source: string, { data, ...flags }: Evaluated['flags']): string {
+  // where and how it runs changes no figure
+  const left = ['report', 'json', 'batch', 'device', 'debug'];
+  const words = Object.entries({ data, ...flags }).flatMap(([name, value]) => {
+    if (value === undefined || value === false || left.includes(name)) return [];
     const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     return value === true ? [flag] : [flag, quoted(String(value))];
   });

@@ -15,7 +15,7 @@ import { type EvaluateOptions, type Evaluation, metrics as known, type Metric } 
 export interface Sampled extends Subject {
   readonly sample: Sampler;
   /** Network calls that a sample takes. */
-  readonly sampleCalls: number;
+  sampleCalls(): number;
 }
 
 const optionNames = [
@@ -34,11 +34,13 @@ export async function* evaluations(
 ): AsyncGenerator<Evaluation, void, void> {
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
   assertKeys(options, 'evaluate', optionNames);
-  const { count, seed = 0, batch = 64, signal } = options;
+  const { count, seed = 0, batch = 64, boundTimesteps, signal } = options;
   const metrics = chosen(options.metrics);
   assertSeed(seed);
   assertInteger(batch, 'batch', 1, 100_000);
   if (count !== undefined) assertInteger(count, 'count', 1, Number.MAX_SAFE_INTEGER);
+  if (typeof boundTimesteps === 'number')
+    assertInteger(boundTimesteps, 'boundTimesteps', 2, subject.schedule.trainTimesteps);
   if (options.class !== undefined) assertInteger(options.class, 'class', 0, subject.model.classes - 1);
 
   const gauges = gaugesOf(subject, metrics, options);
@@ -55,7 +57,7 @@ export async function* evaluations(
     });
     // what remains is reckoned in network calls
     const perImage = gauges.reduce((sum, { callsPerImage }) => sum + callsPerImage, 0);
-    const perSample = quality ? subject.sampleCalls : 0;
+    const perSample = quality ? subject.sampleCalls() : 0;
     const samples = options.quality?.samples ?? of ?? 0;
     const progress = (made: number) => {
       const total = (of ?? images) * perImage + samples * perSample;

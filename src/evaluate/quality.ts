@@ -1,4 +1,5 @@
 import type { ImageBatch } from '../core/dataset.ts';
+import { wrongValue } from '../core/errors.ts';
 import type { FeatureNetwork } from '../core/features.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { compareImages } from '../metrics/compare.ts';
@@ -42,6 +43,7 @@ export function qualityGauge({ network, sample, batch, signal, ...options }: Qua
 
     /** Makes the samples, telling how many there are, and compares. */
     async *finish(): AsyncGenerator<number, Pick<Evaluation, 'quality'>, void> {
+      checkCounts(images, options);
       const made: Float32Array[] = [];
       const samplePixels: ImageBatch[] = [];
       const count = options.samples ?? images;
@@ -84,6 +86,16 @@ export function qualityGauge({ network, sample, batch, signal, ...options }: Qua
       };
     },
   };
+}
+
+/** What the comparison needs, said before the samples are made. */
+function checkCounts(
+  images: number,
+  { samples = images, training }: Pick<QualityOptions, 'samples' | 'training'>,
+): void {
+  const least = training ? 100 : 40;
+  if (images < least) throw wrongValue('count', `at least ${least} images to compare samples with`, images);
+  if (samples < 40) throw wrongValue('samples', 'at least 40', samples);
 }
 
 function rowsOf(parts: readonly Float32Array[], dims: number): Rows {

@@ -42,6 +42,7 @@ ${pictures(context)}
 export interface Headline {
   readonly name: string;
   readonly value: string;
+  readonly unit?: string;
   readonly note: string;
 }
 
@@ -52,12 +53,15 @@ export function headlines({ simple, vlb, likelihood, quality }: Evaluation): Hea
       ? [
           {
             name: 'likelihood',
-            value: `${withError(likelihood.bitsPerDimension)} bits/dim`,
+            value: withError(likelihood.bitsPerDimension),
+            unit: 'bits/dim',
             note: `probability-flow ODE, ${round(likelihood.calls.mean, 3)} network calls an image`,
           },
         ]
       : []),
-    ...(vlb ? [{ name: 'variational bound', value: `${withError(vlb.total)} bits/dim`, note: boundNote(vlb) }] : []),
+    ...(vlb
+      ? [{ name: 'variational bound', value: withError(vlb.total), unit: 'bits/dim', note: boundNote(vlb) }]
+      : []),
     ...(simple
       ? [
           { name: 'noise error', value: withError(simple.noise), note: 'mean squared error of the noise' },
@@ -110,8 +114,8 @@ function boundNote({ timesteps, chain }: NonNullable<Evaluation['vlb']>): string
   return timesteps === chain ? `all ${chain} steps` : `${timesteps} of ${chain} steps an image, stratified`;
 }
 
-function card({ name, value, note }: Headline): Html {
-  return html`<div><span>${name}</span><strong>${value}</strong><span>${note}</span></div>`;
+function card({ name, value, unit, note }: Headline): Html {
+  return html`<div><span>${name}</span><strong>${value} ${unit && html`<small>${unit}</small>`}</strong><span>${note}</span></div>`;
 }
 
 function skipped(problems: readonly string[]): string {

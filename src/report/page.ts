@@ -62,7 +62,8 @@ p { margin: .4rem 0; max-width: 44rem; }
 .warning { border-left: 4px solid #c9822b; padding: .4rem .8rem; background: color-mix(in srgb, #c9822b 12%, transparent); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .75rem; margin: 1.25rem 0; }
 .figures div { border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; }
-.figures strong { display: block; font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.figures strong { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.figures small { font-size: .85rem; font-weight: 400; }
 .figures span { color: var(--quiet); font-size: .85rem; display: block; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.25rem; }
 figure { margin: 0; }

@@ -30,9 +30,10 @@ export async function timestepPlot({ estimates, label, logarithmic = false }: Ti
   ];
   const svg = plot.plot({
     document: document as unknown as Document,
-    width: 760,
-    height: 300,
+    width: 900,
+    height: 320,
     marginLeft: 60,
+    marginBottom: 42,
     style: { background: 'none', fontSize: '12px' },
     x: { label: 'timestep', grid: false },
     y: { label, grid: true, type: logarithmic ? 'log' : 'linear', ...(logarithmic && { ticks: 6, tickFormat: '.0e' }) },
