@@ -1,34 +1,12 @@
-import { Command, Option } from 'commander';
-import { wrongValue } from '../core/errors.ts';
+import { Command } from 'commander';
 import type { Dataset } from '../data/index.ts';
-import { type EvaluateOptions, type Evaluation, type Metric, metrics } from '../evaluate/types.ts';
+import type { EvaluateOptions, Evaluation } from '../evaluate/types.ts';
 import type { Pipeline } from '../pipeline.ts';
-import type { Device } from '../runtime/types.ts';
-import { defaultModel, file, number, seed } from './flags.ts';
+import { addEvaluateFlags, type EvaluateFlags } from './evaluateFlags.ts';
+import type { Evaluated } from './evaluateReport.ts';
+import { defaultModel, file } from './flags.ts';
 import { withOutputs } from './output.ts';
 import { interruptSignal, progressBar } from './progress.ts';
-
-interface EvaluateFlags {
-  data: string;
-  metrics: Metric[];
-  count?: number;
-  seed?: bigint;
-  class?: number;
-  timesteps?: number;
-  boundTimesteps?: number | 'all';
-  respacing?: string;
-  tolerance?: number;
-  probes?: number;
-  samples?: number;
-  features?: string;
-  training?: string;
-  background?: string;
-  strict?: boolean;
-  batch: number;
-  device: Device;
-  report?: string;
-  json?: boolean;
-}
 
 const examples = `
 Examples:
@@ -39,30 +17,10 @@ Examples:
 `;
 
 export function evaluateCommand(): Command {
-  return new Command('evaluate')
+  const command = new Command('evaluate')
     .description('Measure a model on images: its losses, the variational bound, the likelihood, its samples.')
-    .argument('[model]', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel)
-    .requiredOption('--data <place>', 'images: idx (.gz), CIFAR-10 batches, .zip, .npy, .safetensors, or a folder')
-    .option('--metrics <list>', `any of ${metrics.join(', ')}`, metricList, ['simple', 'vlb'])
-    .option('--count <n>', 'how many of the images (default: all)', number('--count'))
-    .option('--seed <n>', 'decides every random number (default: 0)', seed)
-    .option('--class <index>', "a class for all images, instead of the data's labels", number('--class'))
-    .option('--timesteps <n>', 'simple: timesteps an image (default: 1)', number('--timesteps'))
-    .option('--bound-timesteps <n>', 'vlb: timesteps an image, or all (default: 20)', countOrAll)
-    .option('--respacing <sections>', "vlb: OpenAI's respacing of the chain, such as ddim50 or 10,15,20")
-    .option('--tolerance <x>', 'likelihood: of the solver (default: 1e-5)', number('--tolerance'))
-    .option('--probes <n>', 'likelihood: directions of the divergence (default: 1)', number('--probes'))
-    .option('--samples <n>', 'quality: how many samples to make (default: as many as images)', number('--samples'))
-    .option('--features <network>', "quality: whose features, a bundled name or an .onnx file (default: fashion's)")
-    .option('--training <place>', "quality: the training images, to look for the samples' nearest neighbours among")
-    .option('--background <colour>', 'what transparent images lie on (default: #ffffff)')
-    .option('--strict', 'stop at the first image that cannot be read')
-    .option('--batch <n>', 'images in one network call', number('--batch'), 64)
-    .addOption(
-      new Option('--device <where>', 'where the network runs')
-        .choices(['auto', 'cpu', 'cuda', 'webgpu', 'wasm'])
-        .default('auto'),
-    )
+    .argument('[model]', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel);
+  return addEvaluateFlags(command)
     .option('--report <file.html>', 'one page with the figures, plots and samples', file('.html'))
     .option('--json', 'print one JSON object')
     .addHelpText('after', examples)
@@ -94,15 +52,6 @@ async function evaluate(source: string, flags: EvaluateFlags): Promise<void> {
       await pipeline.dispose();
     }
   });
-}
-
-/** What a report is made of. */
-export interface Evaluated {
-  readonly source: string;
-  readonly flags: Readonly<EvaluateFlags>;
-  readonly data: Dataset;
-  readonly evaluation: Evaluation;
-  readonly problems: readonly string[];
 }
 
 async function openData({ model }: Pipeline, place: string, flags: EvaluateFlags): Promise<Dataset> {
@@ -170,16 +119,4 @@ async function print({ evaluation, problems, flags }: Evaluated): Promise<void> 
     `${complete ? '' : 'partial: '}${count}, ${seconds.toFixed(1)} s${flags.report ? `, ${flags.report}` : ''}`,
   );
   for (const problem of problems) console.error(`skipped ${problem}`);
-}
-
-function metricList(text: string): Metric[] {
-  return text.split(',').map((name) => {
-    const metric = metrics.find((one) => one === name.trim());
-    if (!metric) throw wrongValue('metrics', `any of ${metrics.join(', ')}`, name);
-    return metric;
-  });
-}
-
-function countOrAll(text: string): number | 'all' {
-  return text === 'all' ? 'all' : number('--bound-timesteps')(text);
 }

@@ -1,8 +1,19 @@
 import type { ImageBatch } from '../core/dataset.ts';
+import type { Dataset } from '../data/index.ts';
+import type { Evaluation } from '../evaluate/types.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { evaluationReport } from '../report/evaluation.ts';
-import type { Evaluated } from './evaluate.ts';
+import type { EvaluateFlags } from './evaluateFlags.ts';
+
+/** What a report is made of. */
+export interface Evaluated {
+  readonly source: string;
+  readonly flags: Readonly<EvaluateFlags>;
+  readonly data: Dataset;
+  readonly evaluation: Evaluation;
+  readonly problems: readonly string[];
+}
 
 /** How many images a report shows of the data, and of the samples. */
 const shown = 64;

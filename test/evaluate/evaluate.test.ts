@@ -138,7 +138,7 @@ describe('pipeline.evaluate', () => {
     [{ seed: -1 }, '"seed"'],
     [{ timestepPerImage: 3 }, '"timestepPerImage" expected no such option'],
     [{ timestepsPerImage: 0 }, '"timestepsPerImage"'],
-    [{ boundTimesteps: 1 }, 'timesteps'],
+    [{ boundTimesteps: 1 }, '"boundTimesteps"'],
     [{ count: 0 }, '"count"'],
   ])('refuses %j by name', async (wrong, message) => {
     await expect(pipeline.evaluate([all], wrong as object)).rejects.toThrow(message);
