@@ -42,7 +42,6 @@ export { type ReverseDensity, type ReverseDensityOptions, reverseLogDensity } fr
 export { planSteps, type RunOptions, runPlan, type Step } from './diffusion/sample.ts';
 export { createSchedule, type Schedule, type Terminal } from './diffusion/schedule.ts';
 export { type SimpleLoss, type SimpleLossOptions, simpleLoss } from './diffusion/simple.ts';
-export { RunningMean, type TimestepBin, TimestepBins } from './diffusion/statistics.ts';
 export { type TrainingLosses, type TrainingLossOptions, trainingLosses } from './diffusion/training.ts';
 export { forwardTrajectory, type TrajectoryOptions, type TrajectoryStep } from './diffusion/trajectory.ts';
 export { createEngine, type Engine } from './engine/engine.ts';

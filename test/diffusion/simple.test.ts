@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { evenEdges, RangeMeans } from '../../src/evaluate/estimates.ts';
 import {
   addNoise,
   createEngine,
@@ -6,10 +7,8 @@ import {
   type Denoiser,
   predictNoise,
   predictStart,
-  RunningMean,
   randn,
   simpleLoss,
-  TimestepBins,
   velocity,
 } from '../../src/index.ts';
 import { byteImages, column, meanOf, slice, timedDenoiser, withVariance } from '../support/evaluation.ts';
@@ -101,15 +100,15 @@ describe('timesteps', () => {
     '%i an image: one in each of as many strata, over images as even as possible',
     async (perImage) => {
       const loss = await simpleLoss(schedule, timedDenoiser, images, { seed: 3, timestepsPerImage: perImage });
-      const bins = new TimestepBins(1000, 8);
+      const bins = new RangeMeans(evenEdges(1000, 8));
       for (const [place, t] of loss.timesteps.entries()) {
         const stratum = place % perImage;
         expect((t + 1) * perImage).toBeGreaterThan(stratum * 1000);
         expect(t * perImage).toBeLessThan((stratum + 1) * 1000);
       }
-      bins.add(loss.timesteps, loss.noise);
+      for (const [place, t] of loss.timesteps.entries()) bins.add(bins.rangeOf(t), loss.noise[place]);
       // 96 points of a sequence with the least discrepancy known are within two of their share of any bin
-      for (const { count } of bins.bins) expect(Math.abs(count - 12 * perImage)).toBeLessThanOrEqual(2 * perImage);
+      for (const { count } of bins.estimates) expect(Math.abs(count - 12 * perImage)).toBeLessThanOrEqual(2 * perImage);
       const other = await simpleLoss(schedule, timedDenoiser, images, { seed: 4, timestepsPerImage: perImage });
       expect(other.timesteps).not.toEqual(loss.timesteps);
     },
@@ -117,20 +116,18 @@ describe('timesteps', () => {
 
   it('vary less over an even choice than independent ones: means of 32 images by more than two', async () => {
     const oracle = normalOracle(schedule, 0, 0.5);
-    const even = new RunningMean();
-    const independent = new RunningMean();
+    const few = slice(images, 0, 32);
+    const [even, independent]: number[][] = [[], []];
     for (let seed = 0; seed < 40; seed++) {
-      const few = slice(images, 0, 32);
-      const { overall } = await simpleLoss(schedule, oracle, few, { seed });
-      even.add(overall.noise);
+      even.push((await simpleLoss(schedule, oracle, few, { seed })).overall.noise);
       // each image of a seed of its own has a random shift of its own
       const single = slice(images, 0, 1);
-      const mean = new RunningMean();
+      const losses: number[] = [];
       for (let i = 0; i < 32; i++)
-        mean.add((await simpleLoss(schedule, oracle, single, { seed: 1000 + 32 * seed + i })).overall.noise);
-      independent.add(mean.mean);
+        losses.push((await simpleLoss(schedule, oracle, single, { seed: 1000 + 32 * seed + i })).overall.noise);
+      independent.push(meanOf(losses).mean);
     }
-    expect(independent.standardError / even.standardError).toBeGreaterThan(2);
+    expect(meanOf(independent).standardError / meanOf(even).standardError).toBeGreaterThan(2);
   });
 
   it('that come again have other noise', async () => {

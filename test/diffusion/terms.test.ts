@@ -1,14 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  createEngine,
-  createSchedule,
-  discretizedLogLikelihood,
-  normalKl,
-  RunningMean,
-  randn,
-  TimestepBins,
-} from '../../src/index.ts';
-import { byteImages, meanOf } from '../support/evaluation.ts';
+import { createEngine, createSchedule, discretizedLogLikelihood, normalKl } from '../../src/index.ts';
+import { byteImages } from '../support/evaluation.ts';
 
 const engine = await createEngine();
 
@@ -112,38 +104,5 @@ describe('a schedule', () => {
     expect(terminal.kl / (normalKl(Math.sqrt(abar), Math.log1p(-abar), 0, 0) / Math.LN2)).toBeCloseTo(1, 11);
     const empty = createSchedule(engine, { rescale_betas_zero_snr: true, prediction_type: 'v_prediction' });
     expect(empty.terminal).toEqual({ alphaCumprod: 0, snr: 0, kl: 0 });
-  });
-});
-
-describe('statistics', () => {
-  it('RunningMean is mean and standard error in two passes, to 1e-12 far from zero', () => {
-    const values = [...randn(engine, [500], { seed: 1 }).data].map((z) => 1e6 + z);
-    const running = new RunningMean();
-    expect(running.mean).toBeNaN();
-    running.add(values[0]);
-    expect(running.standardError).toBeNaN();
-    running.addAll(values.slice(1));
-    const mean = values.reduce((sum, v) => sum + v, 0) / 500;
-    const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
-    expect(running.count).toBe(500);
-    expect(running.mean / mean).toBeCloseTo(1, 12);
-    expect(running.standardError / Math.sqrt(squares / 499 / 500)).toBeCloseTo(1, 9);
-  });
-
-  it('TimestepBins share out every timestep once, each bin with its own mean and standard error', () => {
-    const bins = new TimestepBins(10, 3);
-    const timesteps = Array.from({ length: 10 }, (_, t) => t);
-    bins.add(timesteps, timesteps);
-    const parts = [
-      [0, 1, 2, 3],
-      [4, 5, 6],
-      [7, 8, 9],
-    ];
-    const expected = parts.map((part) => {
-      const { mean, standardError } = meanOf(part);
-      return { from: part[0], to: part[part.length - 1], count: part.length, mean, standardError };
-    });
-    expect(bins.bins).toEqual(expected);
-    expect(() => new TimestepBins(10, 11)).toThrow('"bins" expected an integer in 1..10, got 11');
   });
 });

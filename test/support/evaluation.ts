@@ -1,4 +1,5 @@
-import { type Denoiser, RunningMean, type Tensor } from '../../src/index.ts';
+import { RunningMean } from '../../src/evaluate/estimates.ts';
+import type { Denoiser, Tensor } from '../../src/index.ts';
 
 /** 8-bit images, byte/127.5 - 1 in float32: (37 i) % 256 in the order of memory. */
 export function byteImages(shape: readonly number[]): Tensor {
@@ -31,9 +32,9 @@ export function withVariance(denoiser: Denoiser, variance: number): Denoiser {
 
 /** Mean and standard error of values. */
 export function meanOf(values: Iterable<number>): { mean: number; standardError: number } {
-  const mean = new RunningMean();
-  mean.addAll(values);
-  return mean;
+  const running = new RunningMean();
+  for (const value of values) running.add(value);
+  return running.estimate;
 }
 
 /** Column j of values [rows, columns]. */
