@@ -30,7 +30,7 @@ describe('ddpm-wasm evaluate', () => {
     expect(report.match(/<svg /g)).toHaveLength(2);
     expect(report.match(/<img src="data:image\/png;base64,/g)).toHaveLength(2);
     expect(report.replaceAll('http://www.w3.org/', '')).not.toMatch(/https?:|<script|url\(/);
-    expect(report).toContain('--data images-idx3-ubyte --metrics simple,vlb --seed 5 --bound-timesteps 3');
+    expect(report).toContain('--data images-idx3-ubyte --metrics simple,vlb --bound-timesteps 3 --seed 5');
     expect(report).not.toContain('Partial');
     expect(readdirSync(cwd).sort()).toEqual(['images-idx3-ubyte', 'labels-idx1-ubyte', 'report.html']);
   });
