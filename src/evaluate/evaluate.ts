@@ -1,6 +1,6 @@
 import { assertInteger, assertKeys, assertOneOf } from '../core/assert.ts';
 import type { ImageBatches } from '../core/dataset.ts';
-import { wrongKind, wrongValue } from '../core/errors.ts';
+import { show, wrongKind, wrongValue } from '../core/errors.ts';
 import { assertSeed } from '../diffusion/noise.ts';
 import { openFeatures } from '../model/features.ts';
 import { chunksOf } from './batches.ts';
@@ -106,6 +106,9 @@ function gaugesOf(subject: Subject, metrics: readonly Metric[], options: Evaluat
 async function openQuality({ model, sample }: Sampled, options: EvaluateOptions, batch: number) {
   const { samples, training, features = 'fashion', output } = options.quality ?? {};
   if (samples !== undefined) assertInteger(samples, 'samples', 1, 10_000_000);
+  // what the bundled network sees in other images says nothing
+  if (features === 'fashion' && show(model.shape) !== show([1, 28, 28]))
+    throw wrongValue('features', 'an .onnx network, as the bundled one is for grey images of 28x28', features);
   const network = await openFeatures(features, { output, device: model.device, batch });
   return { network, gauge: qualityGauge({ network, sample, batch, samples, training, signal: options.signal }) };
 }
