@@ -8,7 +8,7 @@ import { dotTiles } from './tiles.ts';
 export interface KernelOptions {
   /** How many subsets to average over. Default 50. */
   readonly subsets?: number;
-  /** Rows of a subset, at most half of the smaller set. Default: a tenth of it, at least 2 and at most 1000. */
+  /** Rows of a subset, at most half of the smaller set. Default: a quarter of it, at least 2 and at most 1000. */
   readonly size?: number;
   /** Decides which rows are in which subset: an integer of at least 0. Default 0. */
   readonly seed?: number;
@@ -31,7 +31,7 @@ export function kernelDistance(samples: Rows, reference: Rows, options: KernelOp
   assertAlike(samples, reference, 'reference');
   assertKeys(options, 'options', ['subsets', 'size', 'seed']);
   const least = Math.min(samples.shape[0], reference.shape[0]);
-  const { subsets = 50, size = Math.min(1000, Math.max(2, Math.floor(least / 10))), seed = 0 } = options;
+  const { subsets = 50, size = Math.min(1000, Math.max(2, Math.floor(least / 4))), seed = 0 } = options;
   assertInteger(subsets, 'subsets', 2, 1_000_000);
   assertInteger(size, 'size', 2, Math.floor(least / 2));
   assertInteger(seed, 'seed', 0, Number.MAX_SAFE_INTEGER);

@@ -27,8 +27,8 @@ export interface Memorization {
 /**
  * Whether samples repeat the training set: their distances to its nearest rows, held against the same distances of real
  * images that were not in it. A model that has learned the distribution gives about `nearer` 0.5 and `copies` 0.01; one
- * that repeats a part p of its samples gives `copies` of p and more. Low shares are no merit: images unlike any real
- * one are far from the training set too.
+ * that repeats a part p of its samples gives `copies` of p and more. Smooth images lie nearer to all others, so `nearer`
+ * alone proves nothing; and low shares are no merit: images unlike any real one are far from the training set too.
  *
  * All three are rows of one space: pixels, where copies are literal, or features, where they may be shifted. Percentiles
  * are interpolated between the two nearest ranks; a sample at a limit is not below it.
