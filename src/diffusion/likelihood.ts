@@ -14,7 +14,11 @@ import type { Schedule } from './schedule.ts';
 export interface LikelihoodOptions {
   /** Probes of the divergence: 1, or for images of at most 4 values as many as make it exact. Powers of two pay. */
   readonly probes?: number;
-  /** What each step of the path may err by, absolutely and relative to x. Default 1e-5. */
+  /**
+   * What each step of the path may err by, absolutely and relative to x. Default 1e-5. For the bundled model 1e-4 is within
+   * 0.04 bits a dimension of 1e-6 in a third of the calls of 1e-5, and 1e-3 is 0.3 off: its flat backgrounds are fine
+   * structure.
+   */
   readonly tolerance?: number;
   /** Decides the probes and the dequantisation: an integer from 0 to 2^64 - 1. Default 0. */
   readonly seed?: number | bigint;
@@ -56,7 +60,7 @@ export interface Likelihood {
   readonly evaluations: Int32Array;
   /** What the differences are off by, in bits a dimension: estimated at every fourth step. 0 with `vjp`. */
   readonly divergenceError: Float64Array;
-  /** At most the standard deviation over probes, in bits a dimension; 0 where they are exact. */
+  /** A bound of the standard deviation over probes, which they estimate themselves, in bits a dimension; 0 where exact. */
   readonly probeError: Float64Array;
 }
 
@@ -165,8 +169,9 @@ function* densityOf(run: Run, image: number, placed: number, finish: (part: Part
   const estimator = { arena, flow, pixels, population, tolerance, difference, exact: vjp !== undefined, ...place };
   const integrate = alongSteps(estimator, integral);
   const visit = function* (step: Step): Work<boolean> {
-    const part = (flow.last - step.angle) / step.length;
-    if (part > 0 && part <= 1) combine(arena, latents + image * pixels * 4, step.at(part), pixels);
+    // the last that is written is of the step that the last timestep is in
+    const part = Math.min((flow.last - step.angle) / step.length, 1);
+    if (part > 0) combine(arena, latents + image * pixels * 4, step.at(part), pixels);
     return yield* integrate(step);
   };
   const end = yield* follow({ arena, flow, pixels, place, tolerance, visit });

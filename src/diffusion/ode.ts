@@ -80,7 +80,7 @@ export function* follow({ arena, flow, pixels, place, tolerance, visit }: Proble
     }
     combine(arena, place.spare, weighed(stages, errors, length), pixels);
     const error = Math.sqrt(arena.wasm.scaledError(place.spare, x, next, pixels, tolerance) / pixels);
-    const factor = Math.min(Math.max(0.9 * error ** (-1 / 5), 0.2), 10);
+    const factor = Math.min(Math.max(0.9 * error ** (-1 / 5), 0.2), 5);
     if (error <= 1) {
       const [start, slopes, whole] = [x, stages, length];
       const at = (part: number): Terms => [[start, 1], ...weighed(slopes, interpolant(part), whole)];
