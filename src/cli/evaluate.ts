@@ -34,7 +34,7 @@ async function evaluate(source: string, flags: EvaluateFlags): Promise<void> {
     const pipeline = await loadPipeline(source, { device: flags.device, batch: flags.batch, signal });
     try {
       for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
-      const data = await openData(pipeline, flags.data, flags);
+      const data = await openData(pipeline, flags.data, flags, flags.first);
       const training = flags.training === undefined ? undefined : await openData(pipeline, flags.training, flags);
       const evaluation = await measure(pipeline, { flags, data, training, signal });
       const problems = [data, training]
@@ -54,11 +54,12 @@ async function evaluate(source: string, flags: EvaluateFlags): Promise<void> {
   });
 }
 
-async function openData({ model }: Pipeline, place: string, flags: EvaluateFlags): Promise<Dataset> {
+async function openData({ model }: Pipeline, place: string, flags: EvaluateFlags, first?: number): Promise<Dataset> {
   const { openDataset } = await import('../data/index.ts');
   const { batch, strict, background } = flags;
   const named = model.classes - (model.unconditional === undefined ? 0 : 1);
-  return openDataset(place, { shape: model.shape, batch, strict, background, ...(named > 0 && { classes: named }) });
+  const classes = named > 0 ? named : undefined;
+  return openDataset(place, { shape: model.shape, first, batch, strict, background, classes });
 }
 
 interface Measuring {
@@ -73,6 +74,7 @@ async function measure(pipeline: Pipeline, { flags, data, training, signal }: Me
   const { samples, features } = flags;
   const options: EvaluateOptions = {
     metrics: flags.metrics,
+    first: flags.first,
     count: flags.count,
     seed: flags.seed,
     batch: flags.batch,

@@ -8,6 +8,7 @@ import { number, seed } from './flags.ts';
 export interface EvaluateFlags {
   data: string;
   metrics: Metric[];
+  first?: number;
   count?: number;
   seed?: bigint;
   class?: number;
@@ -32,13 +33,14 @@ export function addEvaluateFlags(command: Command): Command {
   return command
     .requiredOption('--data <place>', 'images: idx (.gz), CIFAR-10 batches, .zip, .npy, .safetensors, or a folder')
     .option('--metrics <list>', `any of ${metrics.join(', ')}`, metricList, ['simple', 'vlb'])
+    .option('--first <n>', 'leave out so many images before those, to do data in parts', number('--first'))
     .option('--count <n>', 'how many of the images (default: all)', number('--count'))
     .option('--seed <n>', 'decides every random number (default: 0)', seed)
     .option('--class <index>', "a class for all images, instead of the data's labels", number('--class'))
     .option('--timesteps <n>', 'simple: timesteps an image (default: 1)', number('--timesteps'))
     .option('--bound-timesteps <n>', 'vlb: timesteps an image, or all (default: 20)', countOrAll)
     .option('--respacing <sections>', "vlb: OpenAI's respacing of the chain, such as ddim50 or 10,15,20")
-    .option('--tolerance <x>', 'likelihood: of the solver (default: 1e-5)', number('--tolerance'))
+    .option('--tolerance <x>', 'likelihood: of the solver (default: 1e-4)', number('--tolerance'))
     .option('--probes <n>', 'likelihood: directions of the divergence (default: 1)', number('--probes'))
     .option('--samples <n>', 'quality: how many samples to make (default: as many as images)', number('--samples'))
     .option('--features <network>', "quality: whose features, a bundled name or an .onnx file (default: fashion's)")

@@ -19,7 +19,7 @@ export interface Chunk {
 export async function* chunksOf(
   { engine, model }: { readonly engine: Engine; readonly model: Model },
   batches: ImageBatches,
-  options: { readonly count: number; readonly batch: number; readonly class?: number },
+  options: { readonly first: number; readonly count: number; readonly batch: number; readonly class?: number },
 ): AsyncGenerator<Chunk, void, void> {
   if (
     typeof batches !== 'object' ||
@@ -27,24 +27,29 @@ export async function* chunksOf(
     !(Symbol.asyncIterator in batches || Symbol.iterator in batches)
   )
     throw wrongKind('batches', 'an iterable of image batches', batches);
-  let first = 0;
+  let done = 0;
   for await (const given of batches) {
     assertImages(given, model);
     const pixels = sizeOf(model.shape);
-    for (let begin = 0; begin < given.shape[0] && first < options.count; begin += options.batch) {
-      const end = Math.min(begin + options.batch, given.shape[0], begin + options.count - first);
+    for (let begin = 0; begin < given.shape[0] && done < options.count; begin += options.batch) {
+      const end = Math.min(begin + options.batch, given.shape[0], begin + options.count - done);
       const images = {
         data: given.data.subarray(begin * pixels, end * pixels),
         shape: [end - begin, ...model.shape],
         ...(given.labels && { labels: given.labels.subarray(begin, end) }),
       };
       const classLabels = labelsOf(model, images, options.class);
-      yield { first, images, x0: toFloats(engine, images), condition: classLabels && { classLabels } };
-      first += end - begin;
+      yield {
+        first: options.first + done,
+        images,
+        x0: toFloats(engine, images),
+        condition: classLabels && { classLabels },
+      };
+      done += end - begin;
     }
-    if (first >= options.count) return;
+    if (done >= options.count) return;
   }
-  if (first === 0) throw wrongValue('batches', 'at least one image', 'none');
+  if (done === 0) throw wrongValue('batches', 'at least one image', 'none');
 }
 
 /** The classes that a network is told: those of the images, one for all, or the one that means none. */

@@ -19,7 +19,17 @@ export interface Sampled extends Subject {
 }
 
 const optionNames = [
-  ...['metrics', 'count', 'seed', 'batch', 'class', 'timestepsPerImage', 'boundTimesteps', 'timestepRespacing'],
+  ...[
+    'metrics',
+    'count',
+    'seed',
+    'first',
+    'batch',
+    'class',
+    'timestepsPerImage',
+    'boundTimesteps',
+    'timestepRespacing',
+  ],
   ...['tolerance', 'probes', 'quality', 'signal'],
 ];
 
@@ -34,9 +44,10 @@ export async function* evaluations(
 ): AsyncGenerator<Evaluation, void, void> {
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
   assertKeys(options, 'evaluate', optionNames);
-  const { count, seed = 0, batch = 64, boundTimesteps, signal } = options;
+  const { count, seed = 0, first = 0, batch = 64, boundTimesteps, signal } = options;
   const metrics = chosen(options.metrics);
   assertSeed(seed);
+  assertInteger(first, 'first', 0, Number.MAX_SAFE_INTEGER);
   assertInteger(batch, 'batch', 1, 100_000);
   if (count !== undefined) assertInteger(count, 'count', 1, Number.MAX_SAFE_INTEGER);
   if (typeof boundTimesteps === 'number')
@@ -64,7 +75,12 @@ export async function* evaluations(
       return total > 0 ? (images * perImage + made * perSample) / total : 0;
     };
 
-    for await (const chunk of chunksOf(subject, batches, { count: count ?? Infinity, batch, class: options.class })) {
+    for await (const chunk of chunksOf(subject, batches, {
+      first,
+      count: count ?? Infinity,
+      batch,
+      class: options.class,
+    })) {
       signal?.throwIfAborted();
       for (const gauge of gauges) calls += await gauge.add(chunk, { batch, signal });
       await quality?.gauge.add(chunk);
@@ -94,7 +110,7 @@ function chosen(asked: readonly Metric[] = ['simple', 'vlb']): readonly Metric[]
 }
 
 function gaugesOf(subject: Subject, metrics: readonly Metric[], options: EvaluateOptions): Gauge[] {
-  const { seed = 0, timestepsPerImage = 1, boundTimesteps = 20, timestepRespacing, tolerance, probes } = options;
+  const { seed = 0, timestepsPerImage = 1, boundTimesteps = 20, timestepRespacing, tolerance = 1e-4, probes } = options;
   const make: Partial<Record<Metric, () => Gauge>> = {
     simple: () => simpleGauge(subject, { perImage: timestepsPerImage, seed }),
     vlb: () => boundGauge(subject, { seed, timesteps: boundTimesteps, timestepRespacing }),

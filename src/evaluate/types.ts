@@ -17,6 +17,8 @@ export interface EvaluateOptions {
   readonly count?: number;
   /** Decides every random number: an integer from 0 to 2^64 - 1. Default 0. */
   readonly seed?: number | bigint;
+  /** Number of the first image within the seed's images, so that data can be done in parts. Default 0. */
+  readonly first?: number;
   /** Images worked on at a time: it bounds the memory and changes no result. Default 64. */
   readonly batch?: number;
   /** A class for all images, by index; by default their own labels, or the unconditional label where they have none. */
@@ -27,7 +29,7 @@ export interface EvaluateOptions {
   readonly boundTimesteps?: number | 'all';
   /** `vlb`: OpenAI's respacing of the chain, such as `ddim50` or `10,15,20`. */
   readonly timestepRespacing?: string;
-  /** `likelihood`: the solver's relative and absolute tolerance. Default 1e-5. */
+  /** `likelihood`: the solver's relative and absolute tolerance. Default 1e-4; more is too low on images. */
   readonly tolerance?: number;
   /** `likelihood`: directions an image in which the divergence is taken. Default 1. */
   readonly probes?: number;

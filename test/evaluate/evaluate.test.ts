@@ -84,6 +84,17 @@ describe('pipeline.evaluate', () => {
     }
   });
 
+  it('gives images in parts what they have in one, by `first`, within 1e-5', async () => {
+    const [first, rest] = images(6, 4);
+    const parts = [
+      await pipeline.evaluate([first], options),
+      await pipeline.evaluate([rest], { ...options, first: 4 }),
+    ];
+    const whole = await pipeline.evaluate([all], options);
+    const [a, b] = parts.map(({ vlb }) => vlb!.total.mean);
+    expect((4 * a + 2 * b) / 6).toBeCloseTo(whole.vlb!.total.mean, 5);
+  });
+
   it('takes the first `count` images, and says after each batch what is found so far', async () => {
     const found: Evaluation[] = [];
     const data = Object.assign(images(6, 2), { count: 6 });
