@@ -32,7 +32,8 @@ export async function writeReport(
   const some = await firstImages(data, shown);
   const labels = labelsOf(pipeline.model, some, flags.class);
   const { seed } = flags;
-  const samples = await pipeline.sample({ count: some.shape[0], class: labels, seed });
+  // who has stopped an evaluation does not want to wait for more
+  const samples = evaluation.complete && (await pipeline.sample({ count: some.shape[0], class: labels, seed }));
   const { sampler, calls } = pipeline.plan();
   const png = (pixels: Pixels[]) => encodePng(imageGrid(pixels, { columns: 8, background: 128 }));
   return evaluationReport(evaluation, {
@@ -51,7 +52,7 @@ export async function writeReport(
     command: commandOf(source, flags),
     problems,
     images: png(pixelsOf(some)),
-    samples: png(toPixels(pipeline.engine, samples)),
+    ...(samples && { samples: png(toPixels(pipeline.engine, samples)) }),
   });
 }
 
