@@ -63,18 +63,23 @@ export class Answers {
   #check(answer: Tensor, [count, channels, ...plane]: readonly number[], where: string): void {
     const withVariance = [count, 2 * channels, ...plane];
     const expected = this.#learnedVariance ? [withVariance] : [[count, channels, ...plane], withVariance];
-    const shape = answer?.shape;
-    const fits = expected.some(
-      (e) => Array.isArray(shape) && e.length === shape.length && e.every((n, i) => n === shape[i]),
-    );
-    if (!fits || !(answer.data instanceof Float32Array) || answer.data.length !== sizeOf(shape))
-      throw new DdpmError(
-        'network-failed',
-        `the network's answer ${where} expected float32 ${expected.map(show).join(' or ')}, got ${show(shape)}`,
-      );
+    assertAnswer(answer, expected, where);
     if (this.#shape && answer.data.length !== count * sizeOf(this.#shape))
-      throw new DdpmError('network-failed', `the network's answer ${where} changed its shape to ${show(shape)}`);
+      throw new DdpmError('network-failed', `the network's answer ${where} changed its shape to ${show(answer.shape)}`);
   }
+}
+
+/** Throws unless an answer is float32 of one of the shapes. */
+export function assertAnswer(answer: Tensor, expected: readonly (readonly number[])[], where: string): void {
+  const { data, shape } = answer ?? {};
+  const fits = expected.some(
+    (e) => Array.isArray(shape) && e.length === shape.length && e.every((n, i) => n === shape[i]),
+  );
+  if (!fits || !(data instanceof Float32Array) || data.length !== sizeOf(shape))
+    throw new DdpmError(
+      'network-failed',
+      `the network's answer ${where} expected float32 ${expected.map(show).join(' or ')}, got ${show(shape)}`,
+    );
 }
 
 /** The first value that is no finite number, as text. */

@@ -2,6 +2,7 @@ import type { Condition, Denoiser } from '../core/denoiser.ts';
 import { DdpmError, show } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../core/tensor.ts';
 import type { Arena } from '../engine/arena.ts';
+import { assertAnswer, firstBad } from './answers.ts';
 
 /** Buffers in an arena, each with the weight that it is added with. */
 export type Terms = readonly (readonly [pointer: number, weight: number])[];
@@ -149,19 +150,14 @@ class Network {
     const expected = [[timesteps.length, channels, ...plane]];
     // a denoiser may predict a variance too, in as many channels again
     if (!probed) expected.push([timesteps.length, 2 * channels, ...plane]);
-    const fits = expected.some((e) => answer?.shape?.length === e.length && e.every((n, i) => n === answer.shape[i]));
     const where = `at timesteps ${show(Array.from(timesteps))}`;
-    if (!fits || !(answer.data instanceof Float32Array) || answer.data.length !== sizeOf(answer.shape))
-      throw new DdpmError(
-        'network-failed',
-        `the network's answer ${where} expected float32 ${expected.map(show).join(' or ')}, got ${show(answer?.shape)}`,
-      );
+    assertAnswer(answer, expected, where);
     // memory that grows takes views with it, such as an answer that is x itself
     const data = answer.data.buffer === this.#arena.wasm.memory.buffer ? answer.data.slice() : answer.data;
     const pointer = this.#room(probed ? 'products' : 'answers', data.length * 4);
     this.#arena.f32(pointer, data.length).set(data);
     if (!this.#arena.wasm.finite(pointer, data.length))
-      throw new DdpmError('network-failed', `the network gave ${data.find((v) => !Number.isFinite(v))} ${where}`);
+      throw new DdpmError('network-failed', `the network gave ${firstBad(data)} ${where}`);
     return { pointer, stride: (data.length / timesteps.length) * 4 };
   }
 
