@@ -233,10 +233,11 @@ function splitOptions(model: Model, options: SampleOptions) {
   };
 }
 
-/** The model's recommendation where nothing else is asked; a list of timesteps says how many steps there are. */
-function withDefaults(asked: PlanOptions, { steps, ...sampling }: PlanOptions): PlanOptions {
+/** The model's recommendation where nothing else is asked; a list of timesteps says how many there are, and where. */
+function withDefaults(asked: PlanOptions, { steps, useKarrasSigmas, ...sampling }: PlanOptions): PlanOptions {
   const given = defined(asked);
-  return { ...sampling, ...(given.timesteps ? {} : { steps }), ...given };
+  const placed = given.timesteps ?? given.timestepRespacing;
+  return { ...sampling, ...(placed === undefined && { steps, useKarrasSigmas }), ...given };
 }
 
 /** The options that are given, so that others can stand in for those that are not. */

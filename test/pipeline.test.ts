@@ -18,6 +18,7 @@ describe('the bundled pipeline', () => {
     expect(pipeline.plan()).toMatchObject({ sampler: 'ddim', calls: 50 });
     expect(pipeline.plan({ steps: 20 })).toMatchObject({ sampler: 'ddim', calls: 20 });
     expect(pipeline.plan({ timesteps: [900, 100] })).toMatchObject({ sampler: 'ddim', calls: 2 });
+    expect(pipeline.plan({ timestepRespacing: 'ddim10' })).toMatchObject({ sampler: 'ddim', calls: 10 });
     // a sampler that is asked for comes with its own defaults
     expect(pipeline.plan({ sampler: 'ddpm' }).calls).toBe(1000);
     expect(pipeline.plan({ sampler: 'ddim' }).rows.every((row) => row.sigma === 0)).toBe(true);
