@@ -35,6 +35,7 @@ async function evaluate(source: string, flags: EvaluateFlags): Promise<void> {
     try {
       for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
       const data = await openData(pipeline, flags.data, flags, flags.first);
+      for (const note of data.notes) if (!flags.json) console.error(`note: ${note}`);
       const training = flags.training === undefined ? undefined : await openData(pipeline, flags.training, flags);
       const evaluation = await measure(pipeline, { flags, data, training, signal });
       const problems = [data, training]

@@ -32,8 +32,12 @@ export interface EvaluateFlags {
 export function addEvaluateFlags(command: Command): Command {
   return command
     .requiredOption('--data <place>', 'images: idx (.gz), CIFAR-10 batches, .zip, .npy, .safetensors, or a folder')
-    .option('--metrics <list>', `any of ${metrics.join(', ')}`, metricList, ['simple', 'vlb'])
-    .option('--first <n>', 'leave out so many images before those, to do data in parts', number('--first'))
+    .addOption(
+      new Option('--metrics <list>', `any of ${metrics.join(', ')}`)
+        .argParser(metricList)
+        .default(['simple', 'vlb'], 'simple,vlb'),
+    )
+    .option('--first <n>', 'leave out the first n images, to do data in parts', number('--first'))
     .option('--count <n>', 'how many of the images (default: all)', number('--count'))
     .option('--seed <n>', 'decides every random number (default: 0)', seed)
     .option('--class <index>', "a class for all images, instead of the data's labels", number('--class'))

@@ -47,7 +47,7 @@ export class Reader {
     const { first } = this.#asked;
     const reason = problem
       ? `all ${this.problems.length} are bad, the first: ${problem.name}: ${problem.message}`
-      : `there are ${this.#source.count ?? 'none'}${first > 0 ? `, read from ${first} on` : ''}`;
+      : `there ${this.#source.count ? `are ${this.#source.count}` : 'is none'}${first > 0 ? `, read from ${first} on` : ''}`;
     throw new DdpmError('dataset-invalid', `${this.#name}: no usable image: ${reason}`);
   }
 

@@ -109,7 +109,7 @@ describe('a folder of images', () => {
     const empty = temporaryFolder();
     expect(await failure(empty)).toMatchObject({
       code: 'dataset-invalid',
-      message: `${empty}: no usable image: there are 0`,
+      message: `${empty}: no usable image: there is none`,
     });
     expect(await failure(path.join(empty, 'none'))).toMatchObject({
       code: 'dataset-not-found',

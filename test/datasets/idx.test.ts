@@ -65,7 +65,7 @@ describe('an idx file', () => {
     ['labels only', labels, /expected images, got labels alone: name the file of the images$/],
     ['two axes', idx([2, 2]), /expected images \[count, height, width\] or .*, got \[2, 2\]$/],
     ['two channels', idx([2, 2, 2, 2]), /got \[2, 2, 2, 2\]$/],
-    ['no images', idx([0, 3, 2]), /no usable image: there are 0$/],
+    ['no images', idx([0, 3, 2]), /no usable image: there is none$/],
     ['images of no height', idx([5, 0, 2]), /got \[5, 0, 2\]$/],
     ['images too large', idx([1, 65536, 65536], new Uint8Array(9)), /got \[1, 65536, 65536\]$/],
     ['bytes too few', images.subarray(0, 40), /expected 46 bytes for shape \[5, 3, 2\], got 40$/],

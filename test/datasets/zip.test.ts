@@ -94,9 +94,9 @@ describe('a zip archive', () => {
 
   it('without images, or of arrays, is refused', async () => {
     expect((await failure(place(await zip({ 'readme.txt': Buffer.from('x') })))).message).toMatch(
-      /no usable image: there are 0$/,
+      /no usable image: there is none$/,
     );
-    expect((await failure(place(await zip({})))).message).toMatch(/no usable image: there are 0$/);
+    expect((await failure(place(await zip({})))).message).toMatch(/no usable image: there is none$/);
     expect((await failure(place(await zip({ 'a.npy': Buffer.from('x') })))).message).toMatch(
       /expected an archive of images, got \.npy files: unpack it, and name one of them$/,
     );
