@@ -80,7 +80,7 @@ describe('ddpm-wasm evaluate', () => {
     const cwd = write(temporaryFolder(), files);
     const { code, stdout, stderr } = await ddpmWasm(['evaluate', '--data', place, '--metrics', 'simple'], { cwd });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(/^ddpm-wasm: [^\n]+\n$/);
+    expect(stderr).toMatch(/^(note: [^\n]+\n)?ddpm-wasm: [^\n]+\n$/);
     expect(stderr).not.toContain('(unexpected');
   });
 
