@@ -1,6 +1,7 @@
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DdpmError } from '../core/errors.ts';
+import { unwritable } from '../runtime/nodeWrite.ts';
 
 /**
  * A file that appears whole or not at all: written beside its place and renamed over it when it is done.
@@ -29,7 +30,7 @@ export class OutputFile {
     try {
       return new OutputFile(target, temporary, await open(temporary, 'w'));
     } catch (error) {
-      throw failed(target, reason(error));
+      throw unwritable(target, error);
     }
   }
 
@@ -41,7 +42,7 @@ export class OutputFile {
       await rename(this.#temporary, this.path);
     } catch (error) {
       await this.discard();
-      throw failed(this.path, reason(error));
+      throw unwritable(this.path, error);
     }
   }
 
@@ -69,18 +70,4 @@ export async function withOutputs<T>(
 
 function failed(target: string, why: string): DdpmError {
   return new DdpmError('output-failed', `cannot write ${target}: ${why}`);
-}
-
-/** What the system says, in words. */
-function reason(error: unknown): string {
-  const reasons: Record<string, string> = {
-    EACCES: 'permission denied',
-    ENOENT: 'the folder takes no files',
-    EPERM: 'permission denied',
-    EROFS: 'the file system is read-only',
-    ENOSPC: 'the disk is full',
-    ENAMETOOLONG: 'the name is too long',
-  };
-  const { code = '', message } = error as NodeJS.ErrnoException;
-  return reasons[code] ?? message;
 }

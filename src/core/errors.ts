@@ -4,6 +4,7 @@ export type ErrorCode =
   | 'config-invalid' // a scheduler or network config that cannot be used
   | 'model-not-found' // nothing usable at the given path, name or URL
   | 'model-invalid' // a model file that is damaged, or does not fit its config
+  | 'checkpoint-invalid' // no training checkpoint that is whole at the given place
   | 'dataset-not-found' // nothing usable at the given path or URL
   | 'dataset-invalid' // a dataset that is damaged, holds no usable image, or is not what it is taken for
   | 'device-unavailable' // the asked-for device cannot run here

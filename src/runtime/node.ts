@@ -18,6 +18,7 @@ import {
 import { filesBelow, readRange, tryStat, unreadable } from './nodeFiles.ts';
 import { decodeImage } from './nodeImage.ts';
 import { autoDevices, loadOrt } from './nodeOrt.ts';
+import { removeWhole, writeWhole } from './nodeWrite.ts';
 import type { Bytes, OpenFile, ReadOptions, Runtime } from './types.ts';
 
 export { autoDevices, compileEngine, decodeImage, loadOrt };
@@ -83,6 +84,16 @@ export async function openFile(place: string | URL, options: ReadOptions = {}): 
   return { size: entry.size, read: (begin, end) => readRange(located, begin, end) };
 }
 
+/** @see Runtime.writeFile */
+export async function writeFile(place: string | URL, bytes: Uint8Array): Promise<void> {
+  await writeWhole(onDisk(place), bytes);
+}
+
+/** @see Runtime.removeFile */
+export async function removeFile(place: string | URL): Promise<void> {
+  await removeWhole(onDisk(place));
+}
+
 /** @see Runtime.joinPlace */
 export function joinPlace(folder: string | URL, name: string): string | URL {
   const located = locate(folder);
@@ -113,6 +124,13 @@ function locate(place: string | URL): string | URL {
   throw wrongValue('source', 'a file:, http: or https: URL', place.href);
 }
 
+function onDisk(place: string | URL): string {
+  const located = locate(place);
+  if (located instanceof URL)
+    throw new DdpmError('output-failed', `cannot write ${showPlace(located)}: expected a path, got a URL`);
+  return located;
+}
+
 void ({
   compileEngine,
   readBytes,
@@ -121,6 +139,8 @@ void ({
   kindOf,
   listFiles,
   openFile,
+  writeFile,
+  removeFile,
   joinPlace,
   folderOf,
   decodeImage,

@@ -81,6 +81,16 @@ export interface Runtime {
   /** A file to read in parts, or undefined if there is nothing. What a URL names is downloaded once, whole. */
   openFile(place: string | URL, options?: ReadOptions): Promise<OpenFile | undefined>;
 
+  /**
+   * Writes a file that appears whole or not at all, and is safe on the disk when this is done; missing folders are made.
+   *
+   * @throws DdpmError `output-failed` where that cannot be: what was there before stays.
+   */
+  writeFile(place: string | URL, bytes: Uint8Array): Promise<void>;
+
+  /** Removes a file, if there is one. @throws DdpmError `output-failed`. */
+  removeFile(place: string | URL): Promise<void>;
+
   /** The place `name` (which may hold slashes) in a folder. */
   joinPlace(folder: string | URL, name: string): string | URL;
 

@@ -37,6 +37,16 @@ export async function openFile(place: string | URL, options: ReadOptions = {}): 
   return openUrl(urlOf(place), options);
 }
 
+/** @see Runtime.writeFile */
+export async function writeFile(place: string | URL): Promise<void> {
+  throw noFiles(place);
+}
+
+/** @see Runtime.removeFile */
+export async function removeFile(place: string | URL): Promise<void> {
+  throw noFiles(place);
+}
+
 /** @see Runtime.joinPlace */
 export function joinPlace(folder: string | URL, name: string): URL {
   return joinUrl(urlOf(folder), name);
@@ -88,6 +98,10 @@ function urlOf(place: string | URL): URL {
   return new URL(place, base);
 }
 
+function noFiles(place: string | URL): DdpmError {
+  return new DdpmError('output-failed', `cannot write ${showPlace(place)}: a page has no file system`);
+}
+
 async function hasAdapter(): Promise<boolean> {
   const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<object | null> } };
   return gpu !== undefined && (await gpu.requestAdapter().catch(() => null)) !== null;
@@ -101,6 +115,8 @@ void ({
   kindOf,
   listFiles,
   openFile,
+  writeFile,
+  removeFile,
   joinPlace,
   folderOf,
   decodeImage,

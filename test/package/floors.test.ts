@@ -14,6 +14,7 @@ const floors: Record<string, number> = {
   metrics: 4,
   data: 5,
   evaluate: 5,
+  train: 5,
   report: 6,
   'pipeline.ts': 6,
   'index.ts': 7,
