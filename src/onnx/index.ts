@@ -18,6 +18,7 @@ export {
 } from './graph.ts';
 export { decodeHalf, encodeHalf, floatToHalf, halfToFloat } from './half.ts';
 export { type FeatureMap, Layers } from './layers.ts';
+export { parameterShapes } from './parameterShapes.ts';
 export { CheckpointParameters, type ParameterSource, WEIGHT_TYPES, type WeightType } from './parameters.ts';
 export {
   ITEM_SIZES,

@@ -65,9 +65,14 @@ export class CheckpointParameters implements ParameterSource {
   }
 
   private find(key: string): StoredTensor | undefined {
-    const name = namesOf(key).find((name) => this.tensors.has(name));
+    const name = storedName(this.tensors, key);
     return name === undefined ? undefined : this.tensors.get(name);
   }
+}
+
+/** The name that tensors keep a parameter under: today's, or that of older checkpoints. */
+export function storedName(tensors: ReadonlyMap<string, unknown>, key: string): string | undefined {
+  return namesOf(key).find((name) => tensors.has(name));
 }
 
 // names that older versions of diffusers gave to the same parameter
