@@ -51,7 +51,7 @@ const flag = v.nullish(v.boolean());
 const positive = v.pipe(v.number(), v.gtValue(0));
 
 /** The options of diffusers' schedulers that shape a schedule or a plan; null counts as absent. */
-const schedulerSchema = v.object({
+export const schedulerSchema = v.object({
   num_train_timesteps: v.nullish(timestepCount),
   beta_start: v.nullish(v.number()),
   beta_end: v.nullish(v.number()),

@@ -58,7 +58,7 @@ export interface UNetConfig {
  */
 export function parseUNetConfig(json: unknown, file = 'config.json'): { config: UNetConfig; notes: string[] } {
   if (Array.isArray(json)) throw invalid(`${file}: the config`, 'a JSON object', json); // valibot takes lists for objects
-  const result = v.safeParse(Schema, json);
+  const result = v.safeParse(unetSchema, json);
   if (!result.success) {
     const [issue] = result.issues;
     const path = v.getDotPath(issue);
@@ -68,7 +68,7 @@ export function parseUNetConfig(json: unknown, file = 'config.json'): { config: 
   const config = camelCase(keys);
   assertConsistent(config, file);
   const notes = Object.keys(json as object)
-    .filter((key) => !(key in Schema.entries) && !key.startsWith('_'))
+    .filter((key) => !(key in unetSchema.entries) && !key.startsWith('_'))
     .map((key) => `${file}: unknown key ${show(key)} ignored`);
   if (className === undefined) notes.push(`${file}: no "_class_name", taken for a UNet2DModel`);
   return { config, notes };
@@ -81,8 +81,8 @@ const yesNo = v.boolean('true or false');
 const channels = integer(1, MAX.channels);
 const size = integer(1, MAX.size);
 
-// every message says what was expected
-const Schema = v.object(
+/** The keys of a config.json. Every message says what was expected. */
+export const unetSchema = v.object(
   {
     _class_name: v.optional(v.literal('UNet2DModel', '"UNet2DModel"')),
     sample_size: v.nullish(
@@ -152,7 +152,7 @@ function among(choices: readonly string[]): string {
   return `one of ${choices.join(', ')}`;
 }
 
-function camelCase(keys: Omit<v.InferOutput<typeof Schema>, '_class_name'>): UNetConfig {
+function camelCase(keys: Omit<v.InferOutput<typeof unetSchema>, '_class_name'>): UNetConfig {
   return {
     sampleSize: typeof keys.sample_size === 'number' ? [keys.sample_size, keys.sample_size] : keys.sample_size,
     inChannels: keys.in_channels,

@@ -78,9 +78,9 @@ const ddpmKeys = [
 ] as const satisfies readonly (keyof SchedulerConfig)[];
 
 /** A scheduler's config as diffusers would save it: of a DDPMScheduler every key, of another class those given. */
-function schedulerJson(scheduler: unknown): Record<string, unknown> {
-  const { config } = parseSchedulerConfig(scheduler);
-  const given = configObject(scheduler, 'scheduler_config.json');
+export function schedulerJson(scheduler: unknown, file = 'scheduler_config.json'): Record<string, unknown> {
+  const { config } = parseSchedulerConfig(scheduler, file);
+  const given = configObject(scheduler, file);
   const about = { _class_name: config.className, _diffusers_version: diffusersVersion };
   if (config.className !== 'DDPMScheduler') return { ...given, ...about };
   return { ...about, ...Object.fromEntries(ddpmKeys.map((key) => [snakeCase(key), config[key]])) };

@@ -1,0 +1,21 @@
+export type { UNetConfig } from '../core/unetConfig.ts';
+export {
+  type LoadedCheckpoint,
+  listCheckpoints,
+  loadCheckpoint,
+  type SavedCheckpoint,
+  saveCheckpoint,
+} from './checkpoint.ts';
+export {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type Json,
+  type ParameterPlace,
+  type TrainingState,
+} from './checkpointFormat.ts';
+export { defaultsFor, defineTrainingConfig, type ParsedTraining, parseTrainingConfig } from './config.ts';
+export type { DataSummary } from './configDefaults.ts';
+export { type TrainingConfig, type TrainingInput, trainingSchema } from './configSchema.ts';
+export { type DiffusersModel, writeDiffusersFolder } from './diffusers.ts';
+export { type InitializeOptions, initializeParameters } from './initialize.ts';
+export { type CheckpointStore, folderStore } from './store.ts';
