@@ -39,7 +39,7 @@ export class CheckpointParameters implements ParameterSource {
     const tensor = this.find(key);
     const expected = `${this.file}: tensor ${show(key)} expected shape [${shape.join(', ')}]`;
     if (!tensor) throw new DdpmError('model-invalid', `${expected}, got no such tensor`);
-    if (squeezed(tensor.shape) !== squeezed(shape)) {
+    if (!sameNumbers(tensor.shape, shape)) {
       throw new DdpmError('model-invalid', `${expected}, got [${tensor.shape.join(', ')}]`);
     }
     for (const name of namesOf(key)) this.used.add(name);
@@ -90,7 +90,14 @@ function namesOf(key: string): string[] {
   return [key, ...OLD_NAMES.filter(([today]) => today.test(key)).map(([today, before]) => key.replace(today, before))];
 }
 
-// old attention layers were 1x1 convolutions, or matrices where a convolution is meant: the numbers are the same
+/**
+ * Whether a tensor of one shape holds the numbers of another: old attention layers were 1x1 convolutions, or matrices
+ * where a convolution is meant.
+ */
+export function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
+  return squeezed(a) === squeezed(b);
+}
+
 function squeezed(shape: readonly number[]): string {
   return shape.join(',').replace(/(,1)+$/, '');
 }

@@ -89,7 +89,9 @@ export async function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, name = 'c
   const parsed = v.safeParse(stateSchema, decoded);
   if (!parsed.success) {
     const [issue] = parsed.issues;
-    throw fail(`"${v.getDotPath(issue) ?? 'state'}" to be ${issue.message}`, show(issue.input));
+    const key = v.getDotPath(issue) ?? 'state';
+    if (issue.expected === 'never') throw fail(`no "${key}"`, show(issue.input));
+    throw fail(issue.input === undefined ? `"${key}"` : `"${key}" to be ${issue.message}`, show(issue.input));
   }
   const state = { ...parsed.output, ...(decoded as Pick<TrainingState, 'random' | 'config' | 'metrics'>) };
   const layout = parsed.output.layout.map(([name, shape, offset]) => ({ name, shape, offset }));

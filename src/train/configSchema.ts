@@ -123,7 +123,7 @@ export const trainingSchema = v.strictObject(
     batch: optional(integer(1, 65536), 'Images in a step of one accumulation. Default 64, or as many as there are.'),
     accumulation: preset(integer(1, 65536), 1, 'Batches whose gradients are summed for a step.'),
     workers: preset(
-      v.union([v.literal('auto'), integer(1, 1024)], 'an integer in 1..1024 or "auto"'),
+      v.union([v.literal('auto'), integer(1, 1024, ' or "auto"')], 'an integer in 1..1024 or "auto"'),
       'auto',
       'Threads that share a batch; auto is one a core.',
     ),
@@ -217,8 +217,9 @@ function schedulable<T extends v.ObjectEntries>(entries: T, every: number) {
   return v.optional(v.nullable(schema), {} as v.InferInput<typeof schema>);
 }
 
-function integer(min: number, max: number) {
-  const message = max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer in ${min}..${max}`;
+function integer(min: number, max: number, or = '') {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `in ${min}..${max}`;
+  const message = `an integer ${range}${or}`;
   return v.pipe(v.number(message), v.integer(message), v.minValue(min, message), v.maxValue(max, message));
 }
 

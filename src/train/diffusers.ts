@@ -1,11 +1,11 @@
 import { DdpmError, show, wrongKind } from '../core/errors.ts';
 import { configObject, parseSchedulerConfig, type SchedulerConfig } from '../core/schedulerConfig.ts';
-import { sizeOf, type Tensor } from '../core/tensor.ts';
+import type { Tensor } from '../core/tensor.ts';
 import type { UNetConfig } from '../core/unetConfig.ts';
 import { type Labels, parseLabels } from '../model/labels.ts';
 import { parameterShapes } from '../onnx/parameterShapes.ts';
-import { storedName } from '../onnx/parameters.ts';
-import { ITEM_SIZES, type StoredTensor, writeSafetensors } from '../onnx/safetensors.ts';
+import { sameNumbers, storedName } from '../onnx/parameters.ts';
+import { type StoredTensor, writeSafetensors } from '../onnx/safetensors.ts';
 
 /** A model, in the parts that a diffusers folder has. */
 export interface DiffusersModel {
@@ -105,8 +105,7 @@ function todaysParameters(config: UNetConfig, tensors: ReadonlyMap<string, Tenso
     const expected = `parameter ${show(name)} expected shape [${shape.join(', ')}]`;
     if (key === undefined) throw new DdpmError('model-invalid', `${expected}, got no such parameter`);
     const tensor = stored(tensors.get(key)!);
-    // old attention layers were 1x1 convolutions: the numbers are the same
-    if (tensor.data.length !== sizeOf(shape) * ITEM_SIZES[tensor.dtype] || !sameAxes(tensor.shape, shape))
+    if (!sameNumbers(tensor.shape, shape))
       throw new DdpmError('model-invalid', `${expected}, got [${tensor.shape.join(', ')}]`);
     renamed.set(name, { ...tensor, shape });
     left.delete(key);
@@ -121,10 +120,6 @@ function stored(tensor: Tensor | StoredTensor): StoredTensor {
   if ('dtype' in tensor) return tensor;
   const { data, shape } = tensor;
   return { dtype: 'F32', shape, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
-}
-
-function sameAxes(a: readonly number[], b: readonly number[]): boolean {
-  return a.filter((n) => n > 1).join() === b.filter((n) => n > 1).join();
 }
 
 function snakeCase(key: string): string {
