@@ -4,7 +4,7 @@ import { firstIssue, parseSchedulerConfig, type SchedulerConfig } from '../core/
 import { parseUNetConfig, type UNetConfig } from '../core/unetConfig.ts';
 import { assertPatterns, assertSizes, type Refuse } from './configChecks.ts';
 import { completeModel, type DataSummary, defaultLearningRate, defaultSteps } from './configDefaults.ts';
-import { type CheckedInput, type TrainingConfig, type TrainingInput, trainingSchema } from './configSchema.ts';
+import { type CheckedInput, type TrainingConfig, trainingSchema } from './configSchema.ts';
 import { schedulerJson, unetJson } from './diffusers.ts';
 
 /** A training config, and what its parts mean. */
@@ -49,11 +49,6 @@ export function parseTrainingConfig(
 /** A training config with all defaults, for a dataset. */
 export function defaultsFor(data: DataSummary): TrainingConfig {
   return parseTrainingConfig({}, { data }).config;
-}
-
-/** Makes the type of a config written in TypeScript known to an editor. */
-export function defineTrainingConfig(config: TrainingInput): TrainingInput {
-  return config;
 }
 
 interface Context {

@@ -13,7 +13,7 @@ export {
   type ParameterPlace,
   type TrainingState,
 } from './checkpointFormat.ts';
-export { defaultsFor, defineTrainingConfig, type ParsedTraining, parseTrainingConfig } from './config.ts';
+export { defaultsFor, type ParsedTraining, parseTrainingConfig } from './config.ts';
 export type { DataSummary } from './configDefaults.ts';
 export { type TrainingConfig, type TrainingInput, trainingSchema } from './configSchema.ts';
 export { type DiffusersModel, writeDiffusersFolder } from './diffusers.ts';

@@ -34,6 +34,7 @@ describe('the packed tarball', () => {
         'dist/index.d.ts',
         'dist/cli/main.js',
         'dist/engine.wasm',
+        'dist/train/training.schema.json',
         'LICENSE',
         'README.md',
       ]),
