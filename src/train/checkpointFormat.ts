@@ -93,13 +93,10 @@ export async function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>, name = 'c
     if (issue.expected === 'never') throw fail(`no "${key}"`, show(issue.input));
     throw fail(issue.input === undefined ? `"${key}"` : `"${key}" to be ${issue.message}`, show(issue.input));
   }
-  const state = { ...parsed.output, ...(decoded as Pick<TrainingState, 'random' | 'config' | 'metrics'>) };
-  const layout = parsed.output.layout.map(([name, shape, offset]) => ({ name, shape, offset }));
   try {
-    const vectors = vectorNames.map((name) => [name, state[name] && floats(state[name], name)]);
-    const read = { ...state, ...Object.fromEntries(vectors), layout } as TrainingState;
-    checkState(read);
-    return read;
+    const state = stateOf(parsed.output);
+    checkState(state);
+    return state;
   } catch (cause) {
     throw new DdpmError('checkpoint-invalid', `${name}: ${(cause as Error).message}`, { cause });
   }
@@ -138,6 +135,12 @@ const stateSchema = v.strictObject(
   },
   'a training state',
 );
+
+function stateOf({ layout, ...rest }: v.InferOutput<typeof stateSchema>): TrainingState {
+  const vectors = vectorNames.map((name) => [name, rest[name] && floats(rest[name], name)]);
+  const places = layout.map(([name, shape, offset]) => ({ name, shape, offset }));
+  return { ...rest, ...Object.fromEntries(vectors), layout: places };
+}
 
 /** Throws unless the parts fit each other: what is written can be read again. */
 function checkState(state: TrainingState): void {
@@ -180,8 +183,11 @@ function checkJson(value: unknown, what: string, depth: number): void {
   const prototype = typeof value === 'object' ? Object.getPrototypeOf(value) : undefined;
   if (prototype !== Object.prototype && prototype !== null && !Array.isArray(value))
     throw wrongKind(what, 'a value that JSON can say', value);
-  for (const [key, item] of Object.entries(value as object))
+  for (const [key, item] of Object.entries(value as object)) {
+    // readers of MessagePack refuse it, as it is no key like others
+    if (key === '__proto__') throw wrongValue(what, 'another key', key);
     if (item !== undefined || Array.isArray(value)) checkJson(item, `${what}.${key}`, depth + 1);
+  }
 }
 
 function pick(state: TrainingState): Partial<TrainingState> {

@@ -48,6 +48,12 @@ describe('a checkpoint', () => {
     expect(await decodeCheckpoint(await encodeCheckpoint(without))).toEqual(without);
   });
 
+  it('of parameters that threads share, or that lie within others, is the same', async () => {
+    const shared = new Float32Array(new SharedArrayBuffer(80), 16, 12);
+    shared.set(state.parameters);
+    expect(await encodeCheckpoint({ ...state, parameters: shared })).toEqual(good);
+  });
+
   it('is one MessagePack value that any reader opens', () => {
     const [mark, version, digest, content] = decode(good) as [string, number, Uint8Array, { step: number }];
     expect([mark, version, digest.length, content.step]).toEqual(['ddpm-wasm checkpoint', 1, 32, 7]);
@@ -202,6 +208,11 @@ describe('a state that cannot be written', () => {
     ['numbers of another kind', { parameters: new Float64Array(12) }, '"parameters" expected a Float32Array'],
     ['a vector too short', { ema: new Float32Array(11) }, '"ema" expected 12 numbers, as "layout" has, got 11'],
     ['half a step', { step: 1.5 }, '"step" expected an integer of at least 0'],
+    [
+      'a key that is none',
+      { config: JSON.parse('{"a":{"__proto__":1}}') },
+      '"config.a" expected another key, got "__proto__"',
+    ],
     ['a function', { metrics: { f: () => 1 } }, '"metrics.f" expected a value that JSON can say'],
     ['a gap in a list', { random: [undefined] }, '"random.0" expected a value that JSON can say'],
     [
