@@ -96,6 +96,18 @@ function printTable(): void {
   }
 }
 
+/** What the two seeds say of the images that both have done. */
+function printSeeds(): void {
+  const { likelihood0 = [], likelihood1 = [] } = read();
+  const both = (parts: readonly Part[], others: readonly Part[]) =>
+    parts.filter(({ first }) => others.some((other) => other.first === first));
+  const [a, b] = [both(likelihood0, likelihood1), both(likelihood1, likelihood0)].map((parts) =>
+    parts.length > 0 ? pooled(parts)['likelihood, bits/dim'] : undefined,
+  );
+  if (a && b)
+    console.log(`\nSeeds 0 and 1 on the same ${a.count} images: ${withError(a)} and ${withError(b)} bits/dim.`);
+}
+
 function read(): Recorded {
   return existsSync(record) ? JSON.parse(readFileSync(record, 'utf8')) : {};
 }
@@ -106,7 +118,7 @@ function write(name: keyof typeof jobs, part: Part): void {
   const parts = [...others, part].sort((a, b) => a.first - b.first);
   // a rename is whole or not at all
   const beside = `${record}.${process.pid}`;
-  writeFileSync(beside, `${JSON.stringify({ ...recorded, [name]: parts })}\n`);
+  writeFileSync(beside, `${JSON.stringify({ ...recorded, [name]: parts }, null, 2)}\n`);
   renameSync(beside, record);
 }
 
@@ -114,3 +126,4 @@ const [asked = 'table', minutes = 'Infinity'] = process.argv.slice(2);
 if (asked in jobs) await measure(asked as keyof typeof jobs, Number(minutes));
 else if (asked !== 'table') throw new Error(`expected ${Object.keys(jobs).join(', ')} or table, got ${asked}`);
 printTable();
+printSeeds();
