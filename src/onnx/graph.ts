@@ -1,62 +1,30 @@
-import { create, toBinary } from '@bufbuild/protobuf';
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { DdpmError, show, wrongValue } from '../core/errors.ts';
+import { show, wrongValue } from '../core/errors.ts';
 import { sizeOf } from '../core/tensor.ts';
+import { encodeModel } from './encode.ts';
 import {
-  type AttributeProto,
-  AttributeProtoSchema,
-  AttributeProto_AttributeType as AttributeType,
-  TensorProto_DataType as DataType,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
-} from './onnx_pb.ts';
+  type Attribute,
+  type Constant,
+  type Declared,
+  ELEMENT_BYTES,
+  ELEMENT_TYPES,
+  type ElementType,
+  type ModelInfo,
+  type Operator,
+  type Value,
+} from './values.ts';
 
-/** A value of a graph, by its name: what an operator gives and another takes. */
-export type Value = string;
-
-/** Element types of values, by their numbers in the ONNX standard. */
-export const ELEMENT_TYPES = {
-  float32: DataType.FLOAT,
-  uint8: DataType.UINT8,
-  int8: DataType.INT8,
-  int32: DataType.INT32,
-  int64: DataType.INT64,
-  bool: DataType.BOOL,
-  float16: DataType.FLOAT16,
-  float64: DataType.DOUBLE,
-} as const;
-
-const ELEMENT_BYTES = { float32: 4, uint8: 1, int8: 1, int32: 4, int64: 8, bool: 1, float16: 2, float64: 8 } as const;
-
-/** The name of an element type. */
-export type ElementType = keyof typeof ELEMENT_TYPES;
-
-/** An attribute that is a float; a plain number in an attribute list is an integer. */
-export interface FloatAttribute {
-  readonly float: number | readonly number[];
-}
-
-/** What an operator's attribute may be: integers, text, or a float made by `float`. */
-export type Attribute = number | readonly number[] | string | FloatAttribute;
-
-/** Marks an attribute as float: `{ epsilon: float(1e-5) }`. */
-export function float(value: number | readonly number[]): FloatAttribute {
-  return { float: value };
-}
-
-/** What a graph declares itself to be. */
-export interface ModelInfo {
-  /** Version of the ai.onnx operators, 17 by default. */
-  readonly opset?: number;
-  /** Key and value pairs kept in the file, written in order of their keys. */
-  readonly metadata?: Readonly<Record<string, string>>;
-}
+export {
+  type Attribute,
+  type Constant,
+  type Declared,
+  ELEMENT_TYPES,
+  type ElementType,
+  type FloatAttribute,
+  float,
+  type ModelInfo,
+  type Operator,
+  type Value,
+} from './values.ts';
 
 /**
  * Builds an ONNX graph call by call: each `op` takes values and gives a value.
@@ -70,31 +38,47 @@ export interface ModelInfo {
  * The same calls give the same bytes. Weights are not copied before `toBytes` lays them into the file.
  */
 export class GraphBuilder {
-  private readonly nodes: NodeProto[] = [];
-  private readonly inputs: ValueInfoProto[] = [];
-  private readonly outputs: ValueInfoProto[] = [];
-  private readonly initializers: { tensor: TensorProto; data: Uint8Array }[] = [];
+  private readonly nodes: Operator[] = [];
+  private readonly inputs: Declared[] = [];
+  private readonly outputs: Declared[] = [];
+  private readonly initializers = new Map<Value, Constant>();
   private readonly names = new Set<Value>();
-  private readonly constants = new Map<string, Value>();
+  private readonly counts = new Map<string, number>();
+  private readonly shared = new Map<string, Value>();
 
   constructor(readonly name: string) {}
 
+  /** The operators so far, each after those whose results it takes. */
+  get operators(): readonly Operator[] {
+    return this.nodes;
+  }
+
+  /** The inputs so far. */
+  get declaredInputs(): readonly Declared[] {
+    return this.inputs;
+  }
+
+  /** A constant by its name; undefined for any other value. */
+  constant(value: Value): Constant | undefined {
+    return this.initializers.get(value);
+  }
+
   /** Declares an input; a dimension given by name is free. */
   input(name: string, type: ElementType, dims: readonly (number | string)[]): Value {
-    this.inputs.push(valueInfo(this.claim(name), type, dims));
+    this.inputs.push({ name: this.claim(name), type, dims });
     return name;
   }
 
   /** Declares an output and gives `value`, the result of an operator, its name. */
   output(name: string, type: ElementType, dims: readonly (number | string)[], value: Value): void {
-    if (!this.nodes.some((node) => node.output.includes(value))) {
+    if (!this.nodes.some(({ outputs }) => outputs.includes(value))) {
       throw wrongValue('value', 'the result of an operator', value);
     }
-    this.outputs.push(valueInfo(this.claim(name), type, dims));
-    const rename = (names: string[]) => names.map((n) => (n === value ? name : n));
-    for (const node of this.nodes) {
-      node.input = rename(node.input);
-      node.output = rename(node.output);
+    this.outputs.push({ name: this.claim(name), type, dims });
+    const rename = (names: readonly Value[]) => names.map((n) => (n === value ? name : n));
+    for (const [i, node] of this.nodes.entries()) {
+      if (!node.inputs.includes(value) && !node.outputs.includes(value)) continue;
+      this.nodes[i] = { ...node, inputs: rename(node.inputs), outputs: rename(node.outputs) };
     }
   }
 
@@ -112,24 +96,17 @@ export class GraphBuilder {
     name = type,
   ): Value[] {
     const first = this.claim(this.free(name));
-    const output = Array.from({ length: count }, (_, i) => (i ? this.claim(this.free(`${first}.${i}`)) : first));
-    const attribute = Object.keys(attributes)
-      .sort()
-      .map((key) => encodeAttribute(key, attributes[key]));
-    this.nodes.push(create(NodeProtoSchema, { input: [...inputs], output, name: first, opType: type, attribute }));
-    return output;
+    const outputs = Array.from({ length: count }, (_, i) => (i ? this.claim(this.free(`${first}.${i}`)) : first));
+    for (const [key, value] of Object.entries(attributes)) assertWhole(key, value);
+    this.nodes.push({ name: first, type, inputs: [...inputs], outputs, attributes });
+    return outputs;
   }
 
   /** Adds a constant tensor: little-endian bytes in C order, which stay the caller's until `toBytes`. */
   initializer(name: string, type: ElementType, dims: readonly number[], data: Uint8Array): Value {
     const expected = sizeOf(dims) * ELEMENT_BYTES[type];
     if (data.length !== expected) throw wrongValue(name, `${expected} bytes for ${type} ${show(dims)}`, data.length);
-    const tensor = create(TensorProtoSchema, {
-      name: this.claim(name),
-      dims: dims.map(BigInt),
-      dataType: ELEMENT_TYPES[type],
-    });
-    this.initializers.push({ tensor, data });
+    this.initializers.set(this.claim(name), { name, type, dims, data });
     return name;
   }
 
@@ -171,42 +148,16 @@ export class GraphBuilder {
    *
    * @throws DdpmError `out-of-memory` for a graph over the 2 GiB that a protobuf message may have
    */
-  toBytes({ opset = 17, metadata = {} }: ModelInfo = {}): Uint8Array {
-    const model = toBinary(
-      ModelProtoSchema,
-      create(ModelProtoSchema, {
-        irVersion: 8n,
-        producerName: 'ddpm-wasm',
-        opsetImport: [{ domain: '', version: BigInt(opset) }],
-        metadataProps: Object.keys(metadata)
-          .sort()
-          .map((key) => ({ key, value: metadata[key] })),
-      }),
-    );
-    const { name, nodes: node, inputs: input, outputs: output } = this;
-    const graph = toBinary(GraphProtoSchema, create(GraphProtoSchema, { name, node, input, output }));
-
-    // protobuf's writer would copy the weights once for each level of nesting, into buffers of twice the size: the
-    // three outer lengths are written here instead, and the weights copied once
-    const weights = this.initializers.flatMap(({ tensor, data }) => {
-      const head = toBinary(TensorProtoSchema, tensor);
-      const lead = prefix(TensorProtoSchema.field.rawData.number, data.length);
-      const length = head.length + lead.length + data.length;
-      return [prefix(GraphProtoSchema.field.initializer.number, length), head, lead, data];
-    });
-    const graphLength = graph.length + total(weights);
-    if (graphLength > MAX_MESSAGE) {
-      const message = `${name}: an ONNX file expected at most ${MAX_MESSAGE} bytes, got ${graphLength}`;
-      throw new DdpmError('out-of-memory', message);
-    }
-    return concat([model, prefix(ModelProtoSchema.field.graph.number, graphLength), graph, ...weights]);
+  toBytes(info: ModelInfo = {}): Uint8Array {
+    const { name, inputs, outputs, nodes: operators } = this;
+    return encodeModel({ name, inputs, outputs, operators, constants: this.initializers.values() }, info);
   }
 
   private once(key: string, make: () => Value): Value {
-    const known = this.constants.get(key);
+    const known = this.shared.get(key);
     if (known !== undefined) return known;
     const value = make();
-    this.constants.set(key, value);
+    this.shared.set(key, value);
     return value;
   }
 
@@ -216,63 +167,23 @@ export class GraphBuilder {
     return name;
   }
 
+  // the name itself, or with the first number that is free
   private free(name: Value): Value {
-    let candidate = name;
-    for (let i = 1; this.names.has(candidate); i++) candidate = `${name}_${i}`;
-    return candidate;
+    if (!this.names.has(name)) return name;
+    let count = this.counts.get(name) ?? 1;
+    while (this.names.has(`${name}_${count}`)) count++;
+    this.counts.set(name, count + 1);
+    return `${name}_${count}`;
   }
 }
 
-// protobuf messages end at 2 GiB; some room for the model's own fields
-const MAX_MESSAGE = 2 ** 31 - 2 ** 16;
-
-function encodeAttribute(name: string, value: Attribute): AttributeProto {
-  return create(AttributeProtoSchema, { name, ...attributeValue(name, value) });
-}
-
-function attributeValue(name: string, value: Attribute) {
-  if (typeof value === 'string') return { type: AttributeType.STRING, s: new TextEncoder().encode(value) };
-  if (typeof value === 'number') return { type: AttributeType.INT, i: whole(name, value) };
-  if ('float' in value) {
-    return typeof value.float === 'number'
-      ? { type: AttributeType.FLOAT, f: Math.fround(value.float) }
-      : { type: AttributeType.FLOATS, floats: value.float.map(Math.fround) };
+function assertWhole(name: string, value: Attribute): void {
+  if (typeof value === 'string' || (typeof value === 'object' && 'float' in value)) return;
+  for (const n of typeof value === 'number' ? [value] : value) {
+    if (!Number.isSafeInteger(n)) throw wrongValue(name, 'an integer; float() marks a float', n);
   }
-  return { type: AttributeType.INTS, ints: value.map((n) => whole(name, n)) };
-}
-
-function whole(name: string, value: number): bigint {
-  if (!Number.isSafeInteger(value)) throw wrongValue(name, 'an integer; float() marks a float', value);
-  return BigInt(value);
-}
-
-function valueInfo(name: string, type: ElementType, dims: readonly (number | string)[]): ValueInfoProto {
-  const dim = dims.map((d) => ({
-    value:
-      typeof d === 'number' ? { case: 'dimValue' as const, value: BigInt(d) } : { case: 'dimParam' as const, value: d },
-  }));
-  const tensorType = { elemType: ELEMENT_TYPES[type], shape: { dim } };
-  return create(ValueInfoProtoSchema, { name, type: { value: { case: 'tensorType', value: tensorType } } });
-}
-
-function prefix(field: number, length: number): Uint8Array {
-  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish();
 }
 
 function bytesOf(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-}
-
-function total(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(total(parts));
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
-  return bytes;
 }
