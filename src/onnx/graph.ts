@@ -135,12 +135,12 @@ export class GraphBuilder {
     return this.once(name, () => this.floats(name, [], Float32Array.of(value)));
   }
 
-  /** A small float32 vector: equal ones are stored once. */
+  /** A float32 vector: equal ones are stored once. */
   floatVector(values: readonly number[]): Value {
     const [first] = values;
     const all = values.every((n) => n === first) ? `${first} x ${values.length}` : values.map(Math.fround).join(',');
-    const name = `floats(${all})`;
-    return this.once(name, () => this.floats(name, [values.length], Float32Array.from(values)));
+    const name = all.length > 60 ? `floats[${values.length}]` : `floats(${all})`;
+    return this.once(`floats(${all})`, () => this.floats(this.free(name), [values.length], Float32Array.from(values)));
   }
 
   /**

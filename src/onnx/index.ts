@@ -6,20 +6,30 @@ export {
   UP_BLOCKS,
 } from '../core/unetConfig.ts';
 export { type Checkpoint, convertCheckpoint, convertFolder, type ReadFile, readWeights } from './convert.ts';
+export { gradients } from './gradients.ts';
 export {
   type Attribute,
+  type Constant,
+  type Declared,
   ELEMENT_TYPES,
   type ElementType,
   type FloatAttribute,
   float,
   GraphBuilder,
   type ModelInfo,
+  type Operator,
   type Value,
 } from './graph.ts';
 export { decodeHalf, encodeHalf, floatToHalf, halfToFloat } from './half.ts';
 export { type FeatureMap, Layers } from './layers.ts';
 export { parameterShapes } from './parameterShapes.ts';
-export { CheckpointParameters, type ParameterSource, WEIGHT_TYPES, type WeightType } from './parameters.ts';
+export {
+  CheckpointParameters,
+  type ParameterSource,
+  VectorParameters,
+  WEIGHT_TYPES,
+  type WeightType,
+} from './parameters.ts';
 export {
   ITEM_SIZES,
   readSafetensors,
@@ -28,4 +38,4 @@ export {
   toFloat32,
   writeSafetensors,
 } from './safetensors.ts';
-export { buildUNet, type UNetModel, type UNetOptions, unetForward } from './unet2d.ts';
+export { buildUNet, type UNetModel, type UNetOptions, unetForward, unetParameters } from './unet2d.ts';

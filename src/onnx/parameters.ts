@@ -1,4 +1,5 @@
 import { DdpmError, show } from '../core/errors.ts';
+import { sizeOf } from '../core/tensor.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 import { encodeHalf } from './half.ts';
 import { type StoredTensor, toFloat32 } from './safetensors.ts';
@@ -73,6 +74,58 @@ export class CheckpointParameters implements ParameterSource {
 /** The name that tensors keep a parameter under: today's, or that of older checkpoints. */
 export function storedName(tensors: ReadonlyMap<string, unknown>, key: string): string | undefined {
   return namesOf(key).find((name) => tensors.has(name));
+}
+
+/**
+ * A network's parameters as parts of one vector, which a training graph takes as an input: `values` are what `gradients`
+ * is asked for, and `join` lays the answers out as the vector is.
+ */
+export class VectorParameters implements ParameterSource {
+  /** The parameters in the vector's order, which is that of `shapes`. */
+  readonly values: readonly Value[];
+  private readonly indices: ReadonlyMap<string, number>;
+
+  /** @param vector float32, of as many numbers as all `shapes` together */
+  constructor(
+    private readonly g: GraphBuilder,
+    vector: Value,
+    private readonly shapes: ReadonlyMap<string, readonly number[]>,
+  ) {
+    this.indices = new Map([...shapes.keys()].map((key, i) => [key, i]));
+    let end = 0;
+    // a Slice for each: one Split into hundreds of results is more than WebGPU binds
+    this.values = [...shapes].map(([key, shape]) => {
+      const start = end;
+      end += sizeOf(shape);
+      const bounds = [[start], [end], [0]].map((list) => g.intVector(list));
+      return g.op('Reshape', [g.op('Slice', [vector, ...bounds]), g.intVector(shape)], {}, key);
+    });
+  }
+
+  has(key: string): boolean {
+    return this.shapes.has(key);
+  }
+
+  /** @throws DdpmError `model-invalid` for a parameter that the vector has not, or has in another shape */
+  get(key: string, shape: readonly number[], as: readonly number[] = shape): Value {
+    const own = this.shapes.get(key);
+    if (own?.join() !== shape.join()) {
+      const got = own ? `[${own.join(', ')}]` : 'no such parameter';
+      throw new DdpmError('model-invalid', `parameter ${show(key)} expected shape [${shape.join(', ')}], got ${got}`);
+    }
+    const value = this.values[this.indices.get(key)!];
+    return as === shape ? value : this.g.op('Reshape', [value, this.g.intVector(as)]);
+  }
+
+  /** One vector of values that have the parameters' shapes, in their order. */
+  join(values: readonly Value[]): Value {
+    const flat = this.g.intVector([-1]);
+    return this.g.op(
+      'Concat',
+      values.map((value) => this.g.op('Reshape', [value, flat])),
+      { axis: 0 },
+    );
+  }
 }
 
 // names that older versions of diffusers gave to the same parameter

@@ -95,6 +95,28 @@ export function unetForward(
   return { ...out, value: g.op('Div', [out.value, level]) };
 }
 
+/**
+ * The names and shapes of a network's parameters, in the order in which the network meets them.
+ *
+ * @param has whether there is a parameter of that name, where the config leaves it open: the norm of the middle
+ * attention with `scale_shift`, which older versions of diffusers had; nothing of the kind by default
+ */
+export function unetParameters(
+  config: UNetConfig,
+  has: (key: string) => boolean = () => false,
+): Map<string, readonly number[]> {
+  const g = new GraphBuilder('parameters');
+  const shapes = new Map<string, readonly number[]>();
+  const get = (key: string, shape: readonly number[]) => {
+    shapes.set(key, shape);
+    return g.input(key, 'float32', shape);
+  };
+  const [sample, timestep] = ['sample', 'timestep'].map((name) => g.input(name, 'float32', ['N']));
+  const classLabels = isClassConditional(config) ? g.input('class_labels', 'int64', ['N']) : undefined;
+  unetForward(new Layers(g, { has, get }, config), { sample, timestep, classLabels });
+  return shapes;
+}
+
 function centred({ g, config }: Layers, sample: Value): Value {
   if (!config.centerInputSample) return sample;
   return g.op('Sub', [g.op('Mul', [sample, g.scalar(2)]), g.scalar(1)]);
