@@ -1,5 +1,6 @@
 import { constantNumbers, floatOf, intOf } from './attributes.ts';
 import { convolutionRules } from './convGradient.ts';
+import { deviation, isUnit } from './fusions.ts';
 import { float } from './graph.ts';
 import { matrixRules } from './matrixGradients.ts';
 import { movementRules } from './movementGradients.ts';
@@ -18,7 +19,7 @@ const none: Rule = () => [];
 export const RULES: Readonly<Record<KnownOperator, Rule>> = {
   Add: ({ dy }) => [() => dy, () => dy],
   Sub: ({ dy, neg }) => [() => dy, () => neg(dy)],
-  Mul: (step) => silu(step) ?? product(step),
+  Mul: ({ x: [a, b], dy, mul }) => [() => mul(dy, b), () => mul(dy, a)],
   Div: ({ x: [, b], y, dy, mul, div, neg }) => [() => div(dy, b), () => neg(mul(dy, div(y, b)))],
   Pow: (step) => {
     const {
@@ -73,17 +74,6 @@ export const RULES: Readonly<Record<KnownOperator, Rule>> = {
   ...movementRules,
 };
 
-function product({ x: [a, b], dy, mul }: Step) {
-  return [() => mul(dy, b), () => mul(dy, a)];
-}
-
-// y = x s(x) comes as a product with a Sigmoid: y' = s + y (1 - s), four passes over the values instead of seven
-function silu({ x: [a, b], y, dy, mul, add, sub, number, isSigmoid }: Step) {
-  const partial = (s: string) => () => mul(dy, add(s, mul(y, sub(number(1), s))));
-  if (isSigmoid(b, a)) return [partial(b), null];
-  return isSigmoid(a, b) ? [null, partial(a)] : undefined;
-}
-
 // b a^(b-1); a square, as losses have it, without a power
 function powerSlope({ g, x: [a, b], mul, sub, pow, number, times }: Step) {
   const exponent = constantNumbers(g, b);
@@ -99,55 +89,35 @@ function spread({ operator, x, dy, dims, ints, has, reshape, expand }: Step) {
   return expand(reshape(dy, kept), shape);
 }
 
-/**
- * y = scale h + bias, h = (x - mean) / d, d = sqrt(var + eps), over the axes past the channels:
- * x' = (h' - mean(h') - h mean(h' h)) / d.
- *
- * d is found from h, in one pass: q = mean(h x) = var / d, so that d^2 - q d - eps = 0. No difference of large numbers,
- * and none of sums, is taken; values that are all equal give d = sqrt(eps).
- */
+// y = scale h + bias, h = (x - mean) / d, over the axes past the channels: x' = (h' - mean(h') - h mean(h' h)) / d
 function instanceNorm(step: Step) {
   const {
     g,
     operator,
-    x: [x, scale, bias],
+    x: [x, scale],
     y,
     dy,
     dims,
     mul,
     sub,
     div,
-    add,
-    sqrt,
-    times,
+    sum,
     mean,
     reshape,
-    number,
   } = step;
   const epsilon = floatOf(operator, 'epsilon', 1e-5);
   const [, channels, ...image] = dims(x);
   const axes = image.map((_, i) => i + 2);
-  const all = (value: string, n: number) => constantNumbers(g, value)?.every((v) => v === n);
-  const unit = all(scale, 1) && all(bias, 0);
+  const unit = isUnit(step, operator);
+  const plain = () => [g.floatVector(Array(channels).fill(1)), g.floatVector(Array(channels).fill(0))];
+  const h = unit ? y : g.op('InstanceNormalization', [x, ...plain()], { epsilon: float(epsilon) });
 
-  let normal: string | undefined;
-  const h = () => {
-    const one = [g.floatVector(Array(channels).fill(1)), g.floatVector(Array(channels).fill(0))];
-    normal ??= unit ? y : g.op('InstanceNormalization', [x, ...one], { epsilon: float(epsilon) });
-    return normal;
-  };
-  const perChannel = (value: string) => reshape(value, [channels, ...axes.map(() => 1)]);
   const input = () => {
-    const dh = unit ? dy : mul(dy, perChannel(scale));
-    const q = mean(mul(h(), x), axes);
-    const d = times(add(q, sqrt(add(mul(q, q), number(4 * epsilon)))), 0.5);
-    const slope = div(mean(mul(dh, h()), axes), d);
-    return sub(sub(div(dh, d), mul(h(), slope)), div(mean(dh, axes), d));
+    const dh = unit ? dy : mul(dy, reshape(scale, [channels, ...axes.map(() => 1)]));
+    const d = deviation(step, h, x, epsilon);
+    const slope = div(mean(mul(dh, h), axes), d);
+    return sub(sub(div(dh, d), mul(h, slope)), div(mean(dh, axes), d));
   };
-  const perAll = [0, ...axes];
-  return [
-    input,
-    () => reshape(step.sum(mul(dy, h()), perAll), [channels]),
-    () => reshape(step.sum(dy, perAll), [channels]),
-  ];
+  const perChannel = (value: string) => reshape(sum(value, [0, ...axes]), [channels]);
+  return [input, () => perChannel(mul(dy, h)), () => perChannel(dy)];
 }

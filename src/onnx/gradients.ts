@@ -1,6 +1,7 @@
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { sizeOf } from '../core/tensor.ts';
 import { constantNumbers, unsupported } from './attributes.ts';
+import { FUSIONS } from './fusions.ts';
 import { RULES } from './gradientRules.ts';
 import type { GraphBuilder } from './graph.ts';
 import { isKnown, Shapes } from './shapes.ts';
@@ -42,7 +43,7 @@ class Walk {
   private readonly active: ReadonlySet<Value>;
   /** What each value has received of its gradient. */
   private readonly received = new Map<Value, Value>();
-  private readonly sigmoids = new Map<Value, Value>();
+  private readonly makers = new Map<Value, Operator>();
 
   constructor(
     private readonly g: GraphBuilder,
@@ -52,8 +53,7 @@ class Walk {
     this.math = arithmetic(g, shapes);
     this.forward = [...g.operators];
     this.active = dependents(this.forward, shapes, parameters);
-    for (const { type, inputs, outputs } of this.forward)
-      if (type === 'Sigmoid') this.sigmoids.set(outputs[0], inputs[0]);
+    for (const operator of this.forward) for (const y of operator.outputs) this.makers.set(y, operator);
   }
 
   from(loss: Value): void {
@@ -84,9 +84,11 @@ class Walk {
     const { type, inputs } = operator;
     if (!isKnown(type)) throw new DdpmError('model-invalid', `${operator.name}: operator ${type} has no gradient here`);
     if (!inputs.some((x) => this.active.has(x))) return;
+    const step = this.step(operator);
     const rule: Rule = RULES[type];
-    for (const [i, partial] of rule(this.step(operator)).entries()) {
-      if (partial && this.active.has(inputs[i])) this.give(inputs[i], partial());
+    const partials = FUSIONS[type]?.(step) ?? rule(step).map((partial, i) => [inputs[i], partial] as const);
+    for (const [value, partial] of partials) {
+      if (partial && this.active.has(value)) this.give(value, partial());
     }
   }
 
@@ -98,7 +100,7 @@ class Walk {
   }
 
   private step(operator: Operator): Step {
-    const { g, math, shapes, received, parameters, sigmoids } = this;
+    const { g, math, shapes, received, parameters, makers } = this;
     const { inputs, outputs } = operator;
     const dys = outputs.map((y) => received.get(y) ?? this.zeros(y));
     const ints = (i: number) => {
@@ -111,7 +113,10 @@ class Walk {
       dims: (value) => shapes.dims(value),
       typeOf: (value) => shapes.get(value).type,
       has: (i) => Boolean(inputs[i]),
-      isSigmoid: (value, of) => sigmoids.get(value) === of && !parameters.has(value),
+      inner: (value, type) => {
+        const maker = parameters.has(value) ? undefined : makers.get(value);
+        return maker?.type === type ? maker : undefined;
+      },
     };
   }
 

@@ -29,8 +29,8 @@ export interface Step extends Arithmetic {
   ints(input: number): readonly number[];
   /** Whether an operand is given. */
   has(input: number): boolean;
-  /** Whether `value` is Sigmoid of `of`, and nobody asks for its own gradient. */
-  isSigmoid(value: Value, of: Value): boolean;
+  /** The operator of that type that gives `value`, unless the gradient of `value` itself is asked for. */
+  inner(value: Value, type: string): Operator | undefined;
 }
 
 /** Operators as functions. */
