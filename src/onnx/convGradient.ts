@@ -65,43 +65,42 @@ function imageGradient(
 }
 
 /**
- * The gradient of the kernels: for each place of a kernel, the product of two matrices [channels, batch * pixels], dy
- * and the image shifted by that place. With stride 1 dy can be shifted instead, which pays where it has fewer channels.
- * One convolution with batch and channels swapped would be 1.3 to 2.4 times slower.
+ * The gradient of the kernels: for each place of a kernel, the product of dy and of the image shifted by that place, as
+ * matrices [channels, batch * pixels] and [batch * pixels, channels]: what is shifted has its channels last, so that it
+ * is copied in long stretches. With stride 1 dy can be shifted instead, which pays where it has fewer channels.
  */
 function kernelGradient(step: Step, { image, dy, window }: { image: Value; dy: Value; window: Window }): Value {
-  const { dims, pad, reshape, transpose, slice, gemm, matmul, flip, concat } = step;
+  const { dims, pad, reshape, transpose, slice, gemm, matmul, concat } = step;
   const { kernel, strides, dilations, group } = window;
   const [[batch, channels, ...size], [, outs, ...outSize]] = [dims(image), dims(dy)];
   const reach = kernel.map((k, i) => dilations[i] * (k - 1));
   const [before, after] = [window.before, window.after];
   const opposite = [before, after].map((pads) => pads.map((n, i) => reach[i] - n));
-  const shiftsDy = outs < channels && strides.every((s) => s === 1) && opposite.flat().every((n) => n >= 0);
+  const shiftsDy =
+    group === 1 && outs < channels && strides.every((s) => s === 1) && opposite.flat().every((n) => n >= 0);
 
-  const outer = (pads: readonly number[]) => [0, 0, ...pads];
-  const channelsFirst = (value: Value) => transpose(value, [1, 0, ...kernel.map((_, i) => i + 2)]);
-  const count = shiftsDy ? size : outSize;
-  const pixels = batch * span(count, 0);
+  const axes = kernel.map((_, i) => i + 1);
   const [moving, still] = shiftsDy ? [dy, image] : [image, dy];
   const [low, high] = shiftsDy ? opposite : [before, after];
-  const padded = channelsFirst(pad(moving, outer(low), outer(high)));
-  const matrix = (value: Value) => reshape(value, [span(dims(value), 0) / pixels, pixels]);
-  const fixed = matrix(channelsFirst(still));
+  const [width, height] = [dims(moving)[1], dims(still)[1]];
+  const last = transpose(moving, [0, ...axes.map((i) => i + 1), 1]);
+  const padded = pad(last, [0, ...low, 0], [0, ...high, 0]);
+  const count = shiftsDy ? size : outSize;
+  const pixels = batch * span(count, 0);
+  const fixed = reshape(transpose(still, [1, 0, ...axes.map((i) => i + 1)]), [height, pixels]);
 
+  const whole = span(dims(padded), 0) === pixels * width;
   const parts = places(kernel).map((place) => {
     const start = place.map((k, i) => dilations[i] * (shiftsDy ? kernel[i] - 1 - k : k));
-    const axes = start.map((_, i) => i + 2);
-    const whole = span(dims(padded), 2) === span(count, 0);
-    const shifted = matrix(whole ? padded : slice(padded, { axes, start, count, step: strides }));
-    const [a, b] = shiftsDy ? [shifted, fixed] : [fixed, shifted];
-    if (group === 1) return gemm(a, b, { transB: 1 });
-    const grouped = (value: Value, width: number) => reshape(value, [group, width / group, pixels]);
-    return reshape(matmul(grouped(a, outs), flip(grouped(b, channels))), [outs, channels / group]);
+    const shifted = whole ? padded : slice(padded, { axes, start, count, step: strides });
+    if (group === 1) return gemm(fixed, reshape(shifted, [pixels, width]));
+    const columns = transpose(reshape(shifted, [pixels, group, width / group]), [1, 0, 2]);
+    return reshape(matmul(reshape(fixed, [group, height / group, pixels]), columns), [height, width / group]);
   });
-  // [places, out, in] to [out, in, places]
-  const stacked = reshape(concat(parts, 0), [parts.length, outs, channels / group]);
-  const shape = [outs, channels / group, ...kernel];
-  return reshape(parts.length === 1 ? stacked : transpose(stacked, [1, 2, 0]), shape);
+  // [places, still, moving] to [out, in, places]
+  const stacked = reshape(concat(parts, 0), [parts.length, height, width / group]);
+  const perm = shiftsDy ? [2, 1, 0] : [1, 2, 0];
+  return reshape(transpose(stacked, perm), [outs, channels / group, ...kernel]);
 }
 
 function biasGradient({ dy, dims, sum, reshape }: Step): Value {
