@@ -1,5 +1,5 @@
-import { constantNumbers, floatOf } from './attributes.ts';
-import type { KnownOperator } from './shapes.ts';
+import { constantNumbers, floatOf, intOf } from './attributes.ts';
+import { type KnownOperator, normalAxis } from './shapes.ts';
 import { type Partial, range, type Step, span } from './step.ts';
 import type { Operator, Value } from './values.ts';
 
@@ -10,12 +10,38 @@ import type { Operator, Value } from './values.ts';
 export type Fusion = (step: Step) => readonly (readonly [Value, Partial])[] | undefined;
 
 /** The fusions by their last operator. */
-export const FUSIONS: { readonly [type in KnownOperator]?: Fusion } = { Mul: silu, Add: groupNorm };
+export const FUSIONS: { readonly [type in KnownOperator]?: Fusion } = { Mul: silu, MatMul: attention, Add: groupNorm };
 
 // y = x s(x): y' = s + y (1 - s), four passes over the values instead of seven
 function silu({ x: [x, s], y, dy, mul, add, sub, number, inner }: Step) {
   if (inner(s, 'Sigmoid')?.inputs[0] !== x) return undefined;
   return [[x, () => mul(dy, add(s, mul(y, sub(number(1), s))))]] as const;
+}
+
+// y = w v with w = softmax(s): s' = w (w' - sum(w' w)), and that sum is sum(y' y) too, over far fewer numbers
+// (Dao et al. 2022, FlashAttention, appendix B.2)
+function attention(step: Step) {
+  const {
+    x: [w, v],
+    y,
+    dy,
+    dims,
+    mul,
+    sub,
+    sum,
+    matmul,
+    flip,
+    inner,
+  } = step;
+  const softmax = inner(w, 'Softmax');
+  const rank = dims(w).length;
+  const square = rank > 1 && dims(v).length === rank && dims(w).slice(0, -2).join() === dims(v).slice(0, -2).join();
+  if (!softmax || !square || normalAxis(intOf(softmax, 'axis', -1), rank) !== rank - 1) return undefined;
+  const scores = () => mul(w, sub(matmul(dy, flip(v)), sum(mul(dy, y), [rank - 1])));
+  return [
+    [softmax.inputs[0], scores],
+    [v, () => matmul(flip(w), dy)],
+  ] as const;
 }
 
 /**
