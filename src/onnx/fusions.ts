@@ -1,13 +1,13 @@
 import { constantNumbers, floatOf, intOf } from './attributes.ts';
 import { type KnownOperator, normalAxis } from './shapes.ts';
-import { type Partial, range, type Step, span } from './step.ts';
+import { type Gradient, range, type Step, span } from './step.ts';
 import type { Operator, Value } from './values.ts';
 
 /**
  * Operators that together have a cheaper way back than one by one. Seen from the last of them, whose gradient is there:
  * the gradients of values further up, or nothing where the graph is not of that form.
  */
-export type Fusion = (step: Step) => readonly (readonly [Value, Partial])[] | undefined;
+export type Fusion = (step: Step) => readonly (readonly [Value, Gradient])[] | undefined;
 
 /** The fusions by their last operator. */
 export const FUSIONS: { readonly [type in KnownOperator]?: Fusion } = { Mul: silu, MatMul: attention, Add: groupNorm };
@@ -68,7 +68,10 @@ function groupNorm(step: Step) {
   if (!norm || !isUnit(step, norm)) return undefined;
   const grouped = norm.inputs[0];
   const [[batch, channels, ...image], [, groups]] = [dims(h), dims(grouped)];
-  const perChannel = (value: Value) => span(dims(value), Math.max(0, dims(value).length - image.length)) === 1;
+  const perChannel = (value: Value) => {
+    const [own, ...rest] = dims(value).slice(-image.length - 1);
+    return own === channels && rest.length === image.length && span(rest, 0) === 1;
+  };
   if (dims(grouped).length !== 3 || dims(grouped)[0] !== batch || channels % groups !== 0) return undefined;
   if (dims(dy).join() !== dims(h).join() || !perChannel(w) || !perChannel(b)) return undefined;
 

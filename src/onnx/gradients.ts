@@ -15,8 +15,9 @@ import type { Operator, Value } from './values.ts';
  *
  *     const [dw, db] = gradients(g, loss, [w, b]);
  *
- * What it appends are ai.onnx operators of opset 17 that have rules themselves, so that gradients have gradients.
- * All shapes must be fixed, the batch too: rules choose their formulation by them.
+ * What it appends are ai.onnx operators of opset 17 in float32 that have rules themselves, so that gradients have
+ * gradients. All shapes must be fixed, the batch too: rules choose their formulation by them. Gradients are made before
+ * outputs are declared, which renames values.
  *
  * @throws RangeError for a loss that is no single number, DdpmError `model-invalid` for an operator without a rule, of a
  * form that its rule does not know, or of unknown shape
@@ -82,13 +83,13 @@ class Walk {
 
   private back(operator: Operator): void {
     const { type, inputs } = operator;
-    if (!isKnown(type)) throw new DdpmError('model-invalid', `${operator.name}: operator ${type} has no gradient here`);
     if (!inputs.some((x) => this.active.has(x))) return;
+    if (!isKnown(type)) throw new DdpmError('model-invalid', `${operator.name}: operator ${type} has no gradient here`);
     const step = this.step(operator);
     const rule: Rule = RULES[type];
-    const partials = FUSIONS[type]?.(step) ?? rule(step).map((partial, i) => [inputs[i], partial] as const);
-    for (const [value, partial] of partials) {
-      if (partial && this.active.has(value)) this.give(value, partial());
+    const found = FUSIONS[type]?.(step) ?? rule(step).map((gradient, i) => [inputs[i], gradient] as const);
+    for (const [value, gradient] of found) {
+      if (gradient && this.active.has(value)) this.give(value, gradient());
     }
   }
 

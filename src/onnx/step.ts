@@ -4,10 +4,10 @@ import type { Shapes } from './shapes.ts';
 import { ELEMENT_TYPES, type ElementType, type Operator, type Value } from './values.ts';
 
 /** Makes the gradient of one operand; not called where none is asked for. */
-export type Partial = () => Value;
+export type Gradient = () => Value;
 
 /** The gradients of an operator's operands, in their order; null where it does not depend on one smoothly. */
-export type Rule = (step: Step) => readonly (Partial | null)[];
+export type Rule = (step: Step) => readonly (Gradient | null)[];
 
 /** One operator on the way back, and the arithmetic that its rule is written in. */
 export interface Step extends Arithmetic {
@@ -105,7 +105,7 @@ function sliceBounds({ axes, start, count, step = axes.map(() => 1) }: Part): (r
 }
 
 /** Whether two shapes are the same. */
-export function equal(a: readonly number[], b: readonly number[]): boolean {
+function equal(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 

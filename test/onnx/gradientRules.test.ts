@@ -102,6 +102,20 @@ const matrices: Record<string, Case> = {
   },
   'MatMul, row': { shapes: [[4], [2, 4, 3]], build: op('MatMul') },
   'MatMul, column': { shapes: [[2, 3, 4], [4]], build: op('MatMul') },
+  'MatMul, of a softmax': {
+    shapes: [
+      [2, 3, 4],
+      [2, 4, 2],
+    ],
+    build: (g, [scores, v]) => g.op('MatMul', [g.op('Softmax', [scores], { axis: -1 }), v]),
+  },
+  'MatMul, of a softmax over the rows': {
+    shapes: [
+      [2, 3, 4],
+      [2, 4, 2],
+    ],
+    build: (g, [scores, v]) => g.op('MatMul', [g.op('Softmax', [scores], { axis: 1 }), v]),
+  },
   'MatMul, dot': { shapes: [[4], [4]], build: (g, x) => g.op('Reshape', [g.op('MatMul', x), g.intVector([1])]) },
   ...Object.fromEntries(
     [0, 1, 2, 3].map((i): [string, Case] => {
@@ -177,8 +191,21 @@ const images: Record<string, Case> = {
     build: (g, [x]) => g.op('InstanceNormalization', [x, g.floatVector([1, 1, 1]), g.floatVector([0, 0, 0])]),
     value: (random) => 4 * random() - 3,
   },
+  'Add, a group norm': groupNorm([4, 1, 1], [4, 1, 1]),
+  'Add, a group norm modulated for each image': groupNorm([2, 4, 1, 1], [2, 4, 1, 1]),
+  'Add, a group norm with one weight, and a bias for each pixel': groupNorm([1], [4, 3, 2]),
 };
 const nearest = { coordinate_transformation_mode: 'asymmetric', mode: 'nearest', nearest_mode: 'floor' };
+
+// as Layers writes it, with other weights too
+function groupNorm(weight: number[], bias: number[]): Case {
+  const build = (g: GraphBuilder, [x, w, b]: readonly Value[]) => {
+    const grouped = g.op('Reshape', [x, g.intVector([0, 2, -1])]);
+    const normal = g.op('InstanceNormalization', [grouped, g.floatVector([1, 1]), g.floatVector([0, 0])]);
+    return g.op('Add', [g.op('Mul', [g.op('Reshape', [normal, g.intVector([0, 4, 3, 2])]), w]), b]);
+  };
+  return { shapes: [[2, 4, 3, 2], weight, bias], build, value: (random, i) => (i === 0 ? 4 * random() : random()) };
+}
 
 // what only moves values goes through a sine, so that a gradient at the wrong place shows
 const moved = (shape: number[], move: (g: GraphBuilder, x: Value) => Value): Case => ({
