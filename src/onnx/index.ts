@@ -22,7 +22,6 @@ export {
 } from './graph.ts';
 export { decodeHalf, encodeHalf, floatToHalf, halfToFloat } from './half.ts';
 export { type FeatureMap, Layers } from './layers.ts';
-export { parameterShapes } from './parameterShapes.ts';
 export {
   CheckpointParameters,
   type ParameterSource,

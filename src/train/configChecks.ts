@@ -1,5 +1,5 @@
 import type { UNetConfig } from '../core/unetConfig.ts';
-import { parameterShapes } from '../onnx/parameterShapes.ts';
+import { unetParameters } from '../onnx/unet2d.ts';
 import { gcd, type ModelKeys } from './configDefaults.ts';
 import type { TrainingConfig } from './configSchema.ts';
 import { matches } from './patterns.ts';
@@ -37,7 +37,7 @@ export function assertSizes(keys: ModelKeys, refuse: Refuse): void {
 /** Refuses patterns that name nothing, and those that leave nothing to train. */
 export function assertPatterns({ freeze, lora }: TrainingConfig, network: UNetConfig, refuse: Refuse): void {
   if (freeze.length === 0 && !lora) return;
-  const shapes = parameterShapes(network);
+  const shapes = unetParameters(network);
   const names = [...shapes.keys()];
   for (const [i, pattern] of freeze.entries())
     if (!names.some((name) => matches(name, pattern)))

@@ -3,9 +3,9 @@ import { configObject, parseSchedulerConfig, type SchedulerConfig } from '../cor
 import type { Tensor } from '../core/tensor.ts';
 import type { UNetConfig } from '../core/unetConfig.ts';
 import { type Labels, parseLabels } from '../model/labels.ts';
-import { parameterShapes } from '../onnx/parameterShapes.ts';
 import { sameNumbers, storedName } from '../onnx/parameters.ts';
 import { type StoredTensor, writeSafetensors } from '../onnx/safetensors.ts';
+import { unetParameters } from '../onnx/unet2d.ts';
 
 /** A model, in the parts that a diffusers folder has. */
 export interface DiffusersModel {
@@ -97,7 +97,7 @@ function pipelineJson(scheduler: string) {
 
 /** The parameters of the network, all of them and no others, under today's names and in today's shapes. */
 function todaysParameters(config: UNetConfig, tensors: ReadonlyMap<string, Tensor | StoredTensor>) {
-  const shapes = parameterShapes(config, (name) => storedName(tensors, name) !== undefined);
+  const shapes = unetParameters(config, (name) => storedName(tensors, name) !== undefined);
   const left = new Set(tensors.keys());
   const renamed = new Map<string, StoredTensor>();
   for (const [name, shape] of shapes) {

@@ -5,7 +5,7 @@ import type { UNetConfig } from '../core/unetConfig.ts';
 import { assertSeed } from '../diffusion/noise.ts';
 import type { Arena } from '../engine/arena.ts';
 import type { Engine } from '../engine/engine.ts';
-import { parameterShapes } from '../onnx/parameterShapes.ts';
+import { unetParameters } from '../onnx/unet2d.ts';
 
 /** How a network begins. */
 export interface InitializeOptions {
@@ -37,7 +37,7 @@ export function initializeParameters(
   assertSeed(seed);
   if (typeof zero !== 'boolean') throw wrongKind('zero', 'true or false', zero);
 
-  const shapes = parameterShapes(config);
+  const shapes = unetParameters(config);
   // the order of names, unlike that of the graph, stays when the graph is written another way
   const numbers = new Map([...shapes.keys()].sort().map((name, number) => [name, BigInt(number)]));
   const tensors = new Map<string, Tensor>();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DdpmError } from '../../src/core/errors.ts';
-import { parameterShapes } from '../../src/onnx/parameterShapes.ts';
+import { unetParameters } from '../../src/onnx/unet2d.ts';
 import { defaultsFor, parseTrainingConfig } from '../../src/train/config.ts';
 import { matches } from '../../src/train/patterns.ts';
 
@@ -15,7 +15,7 @@ describe('defaults', () => {
     expect(network).toMatchObject({ blockOutChannels: [32, 64, 96], layersPerBlock: 1, sampleSize: [28, 28] });
     expect(network).toMatchObject({ numClassEmbeds: 11, normNumGroups: 8, attentionHeadDim: 32 });
     expect(network.downBlockTypes).toEqual(['DownBlock2D', 'DownBlock2D', 'AttnDownBlock2D']);
-    const sizes = [...parameterShapes(network).values()].map((shape) => shape.reduce((a, b) => a * b, 1));
+    const sizes = [...unetParameters(network).values()].map((shape) => shape.reduce((a, b) => a * b, 1));
     expect(sizes.reduce((a, b) => a + b)).toBe(1_806_529);
     expect(config).toMatchObject({ batch: 64, steps: 10_000, minutes: null, classDropout: 0.1, seed: 0 });
     expect(config.optimizer).toEqual({
