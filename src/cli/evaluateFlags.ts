@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { wrongValue } from '../core/errors.ts';
 import { type Metric, metrics } from '../evaluate/types.ts';
 import type { Device } from '../runtime/types.ts';
-import { number, seed } from './flags.ts';
+import { deviceOption, number, seed } from './flags.ts';
 
 /** The flags of `evaluate`, as commander parses them. */
 export interface EvaluateFlags {
@@ -52,11 +52,7 @@ export function addEvaluateFlags(command: Command): Command {
     .option('--background <colour>', 'what transparent images lie on (default: #ffffff)')
     .option('--strict', 'stop at the first image that cannot be read')
     .option('--batch <n>', 'images in one network call', number('--batch'), 64)
-    .addOption(
-      new Option('--device <where>', 'where the network runs')
-        .choices(['auto', 'cpu', 'cuda', 'webgpu', 'wasm'])
-        .default('auto'),
-    );
+    .addOption(deviceOption());
 }
 
 function metricList(text: string): Metric[] {

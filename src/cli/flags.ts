@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { wrongValue } from '../core/errors.ts';
 import { samplers, timestepSpacings, varianceTypes } from '../core/schedulerConfig.ts';
 import type { PlanOptions } from '../diffusion/plan.ts';
+import { devices } from '../runtime/types.ts';
 
 /** The model that commands take when none is named. */
 export const defaultModel = 'fashion';
@@ -38,6 +39,11 @@ export function planOptions(flags: PlanFlags): PlanOptions {
   const { sampler, steps, timesteps, eta, order, karras, corrector, spacing, variance } = flags;
   const options: PlanOptions = { sampler, steps, timesteps, eta, timestepSpacing: spacing, varianceType: variance };
   return { ...options, solverOrder: order, useKarrasSigmas: karras, correctorSteps: corrector };
+}
+
+/** Where the network runs. */
+export function deviceOption(): Option {
+  return new Option('--device <where>', 'where the network runs').choices(devices).default('auto');
 }
 
 /** Reads a decimal number; the library checks its range. */

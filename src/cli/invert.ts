@@ -1,8 +1,8 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import type { Tensor } from '../core/tensor.ts';
 import type { Pipeline, SampleOptions } from '../pipeline.ts';
 import type { Device } from '../runtime/types.ts';
-import { classes, defaultModel, file, number } from './flags.ts';
+import { classes, defaultModel, deviceOption, file, number } from './flags.ts';
 import { readImages } from './input.ts';
 import { withOutputs } from './output.ts';
 import { interruptSignal, progressBar } from './progress.ts';
@@ -42,11 +42,7 @@ export function invertCommand(): Command {
     .option('--refine <n>', 'more network calls a step, which make it more exact (default: 1)', number('--refine'))
     .option('--class <list>', 'one class for all or one for each (default: none, where the model knows it)', classes)
     .option('--batch <n>', 'images in one network call', number('--batch'))
-    .addOption(
-      new Option('--device <where>', 'where the network runs')
-        .choices(['auto', 'cpu', 'cuda', 'webgpu', 'wasm'])
-        .default('auto'),
-    )
+    .addOption(deviceOption())
     .option('--json', 'print one JSON object about the run')
     .addHelpText('after', examples)
     .action((images: string[], flags: InvertFlags) => invert(images, flags));

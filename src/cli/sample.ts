@@ -5,7 +5,17 @@ import type { Plan } from '../diffusion/plan.ts';
 import type { Pipeline, SampleOptions } from '../pipeline.ts';
 import type { Device } from '../runtime/types.ts';
 import { addEditFlags, type EditFlags, editOptions } from './edit.ts';
-import { addPlanFlags, classes, defaultModel, file, number, type PlanFlags, planOptions, seed } from './flags.ts';
+import {
+  addPlanFlags,
+  classes,
+  defaultModel,
+  deviceOption,
+  file,
+  number,
+  type PlanFlags,
+  planOptions,
+  seed,
+} from './flags.ts';
 import { withOutputs } from './output.ts';
 import { interruptSignal, progressBar } from './progress.ts';
 
@@ -69,11 +79,7 @@ export function sampleCommand(): Command {
   // inversion starts from images, which there is no flag for
   const starting = samplers.filter((name) => name !== 'ddim-inverse');
   return addEditFlags(addPlanFlags(command, starting))
-    .addOption(
-      new Option('--device <where>', 'where the network runs')
-        .choices(['auto', 'cpu', 'cuda', 'webgpu', 'wasm'])
-        .default('auto'),
-    )
+    .addOption(deviceOption())
     .option('--columns <n>', 'columns of the grid', number('--columns'))
     .option('--scale <n>', 'enlarge pixels n times', number('--scale'))
     .option('--json', 'print one JSON object about the run')
