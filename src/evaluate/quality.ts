@@ -3,8 +3,10 @@ import { wrongValue } from '../core/errors.ts';
 import type { FeatureNetwork } from '../core/features.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { compareImages } from '../metrics/compare.ts';
+import { leastRows } from '../metrics/frechet.ts';
 import { featureRows, pixelRows } from '../metrics/images.ts';
-import type { Rows } from '../metrics/rows.ts';
+import { leastHeldOut } from '../metrics/memorization.ts';
+import { joinRows } from '../metrics/rows.ts';
 import type { Chunk } from './batches.ts';
 import type { Evaluation, QualityOptions } from './types.ts';
 
@@ -60,7 +62,7 @@ export function qualityGauge({ network, sample, batch, signal, ...options }: Qua
         yield first + part;
       }
       const { frechet, kernel, precision, recall } = compareImages(
-        { samples: rowsOf(made, network.dims), reference: rowsOf(features, network.dims) },
+        { samples: joinRows(made, network.dims), reference: joinRows(features, network.dims) },
         { metrics: ['frechet', 'kernel', 'precision-recall'] },
       );
       const memorization =
@@ -93,17 +95,7 @@ function checkCounts(
   images: number,
   { samples = images, training }: Pick<QualityOptions, 'samples' | 'training'>,
 ): void {
-  const least = training ? 100 : 40;
+  const least = training ? leastHeldOut : leastRows;
   if (images < least) throw wrongValue('count', `at least ${least} images to compare samples with`, images);
-  if (samples < 40) throw wrongValue('samples', 'at least 40', samples);
-}
-
-function rowsOf(parts: readonly Float32Array[], dims: number): Rows {
-  const data = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    data.set(part, at);
-    at += part.length;
-  }
-  return { data, shape: [data.length / dims, dims] };
+  if (samples < leastRows) throw wrongValue('samples', `at least ${leastRows}`, samples);
 }

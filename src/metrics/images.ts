@@ -3,7 +3,7 @@ import type { ImageBatch, ImageBatches } from '../core/dataset.ts';
 import { show, wrongKind, wrongValue } from '../core/errors.ts';
 import type { FeatureNetwork } from '../core/features.ts';
 import { assertShape, assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
-import type { Rows } from './rows.ts';
+import { joinRows, type Rows } from './rows.ts';
 
 /** Images to be measured: floats in [-1, 1] as samplers give them, or bytes as datasets hold them. */
 export type Images = Tensor | ImageBatch | ImageBatches;
@@ -40,8 +40,7 @@ export async function featureRows(
       throw wrongValue('network', `features [${batch.shape[0]}, ${dims}]`, shape);
     parts.push(data);
   }
-  const data = joined(parts, (length) => new Float32Array(length));
-  return { data, shape: [data.length / dims, dims] };
+  return joinRows(parts, dims);
 }
 
 /**
@@ -58,8 +57,7 @@ export async function pixelRows(images: Images, options: ImagesOptions = {}): Pr
     // a reader may fill the same array again
     parts.push(data.slice());
   }
-  const data = joined(parts, (length) => new Uint8Array(length));
-  return { data, shape: [data.length / size, size] };
+  return joinRows(parts, size);
 }
 
 async function* batchesOf(images: Images, options: ImagesOptions): AsyncGenerator<ImageBatch, void, void> {
@@ -124,14 +122,4 @@ function toBytes(values: Float32Array): Uint8Array {
   // a clamped array rounds just so
   const bytes = Uint8ClampedArray.from(values, (x) => Math.fround(Math.fround(x / 2 + 0.5) * 255));
   return new Uint8Array(bytes.buffer);
-}
-
-function joined<T extends Float32Array | Uint8Array>(parts: readonly T[], make: (length: number) => T): T {
-  const all = make(parts.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }

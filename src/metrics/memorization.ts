@@ -1,6 +1,9 @@
 import { type Neighbors, neighborsIn } from './neighbors.ts';
 import { assertAlike, assertRows, type Rows } from './rows.ts';
 
+/** The fewest held-out images, of which the 1st percentile is one. */
+export const leastHeldOut = 100;
+
 /** What `memorization` takes. */
 export interface MemorizationSets {
   /** What the model made. */
@@ -38,7 +41,7 @@ export interface Memorization {
 export function memorization({ samples, training, heldOut }: MemorizationSets): Memorization {
   assertRows(samples, 'samples');
   assertRows(training, 'training');
-  assertRows(heldOut, 'heldOut', 100);
+  assertRows(heldOut, 'heldOut', leastHeldOut);
   assertAlike(training, samples, 'samples');
   assertAlike(training, heldOut, 'heldOut');
   const nearest = neighborsIn(training);

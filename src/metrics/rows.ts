@@ -47,3 +47,15 @@ export function floatsOf(rows: Rows, begin: number, end: number): Float32Array {
   const { data: part } = rowsBetween(rows, begin, end);
   return part instanceof Float32Array ? part : Float32Array.from(part);
 }
+
+/** Rows of `dims` numbers that come in parts, at least one, as one set. */
+export function joinRows<T extends Float32Array | Uint8Array>(parts: readonly T[], dims: number) {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const data = (parts[0] instanceof Uint8Array ? new Uint8Array(length) : new Float32Array(length)) as T;
+  let offset = 0;
+  for (const part of parts) {
+    data.set(part, offset);
+    offset += part.length;
+  }
+  return { data, shape: [length / dims, dims] };
+}

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { evenEdges, growingEdges, RangeMeans, RunningMean } from '../../src/evaluate/estimates.ts';
 import { type Evaluation, type ImageBatch, loadPipeline, simpleLoss, variationalBound } from '../../src/index.ts';
+import { compareImages, featureRows, memorization, openFeatures, pixelRows } from '../../src/metrics/index.ts';
 
 const pipeline = await loadPipeline('fashion', { device: 'cpu', threads: 1 });
 afterAll(() => pipeline.dispose());
@@ -131,15 +132,28 @@ describe('pipeline.evaluate', () => {
     expect(likelihood!.calls.count).toBe(2);
   });
 
-  it('compares samples of the images’ classes with them: 40 of each', async () => {
+  it('compares samples of the images’ classes with them, as compareImages does: 40 samples, 100 images', async () => {
+    const [held, training] = [images(100), images(120)];
     const { quality } = await pipeline.evaluate(images(100, 30), {
       metrics: ['quality'],
+      seed: 5,
       quality: { samples: 40, training: images(120, 50) },
     });
-    expect(quality).toMatchObject({ samples: 40, images: 100 });
-    expect(quality!.memorization!.nearer).toBeGreaterThanOrEqual(0);
-    expect(quality!.frechet.distance).toBeGreaterThan(1);
-    expect(quality!.precision).toBeGreaterThanOrEqual(0);
+    const network = await openFeatures('fashion');
+    const samples = await pipeline.sample({ count: 40, class: Array.from({ length: 40 }, (_, i) => i % 10), seed: 5 });
+    const seen = compareImages(
+      { samples: await featureRows(network, samples), reference: await featureRows(network, held) },
+      { metrics: ['frechet', 'kernel', 'precision-recall'] },
+    );
+    const [made, reference, trained] = await Promise.all([samples, held, training].map((set) => pixelRows(set)));
+    const { nearer, copies } = memorization({ samples: made, training: trained, heldOut: reference });
+    await network.dispose();
+    expect(quality).toMatchObject({ samples: 40, images: 100, memorization: { nearer, copies } });
+    expect(quality!.precision).toBe(seen.precision);
+    expect(quality!.recall).toBe(seen.recall);
+    expect(quality!.kernel).toMatchObject(seen.kernel!);
+    // of features in other batches, which the network rounds otherwise
+    expect(quality!.frechet.distance / seen.frechet!.distance).toBeCloseTo(1, 4);
   });
 
   it.each([
