@@ -1,4 +1,3 @@
-import type { ImageBatch } from '../core/dataset.ts';
 import type { Dataset } from '../data/index.ts';
 import type { Evaluation } from '../evaluate/types.ts';
 import type { Pixels } from '../image/pixels.ts';
@@ -19,39 +18,36 @@ export interface Evaluated {
 const shown = 64;
 
 /** The page of an evaluation, with pictures of the data and of samples of the same classes. */
-export async function writeReport(
-  pipeline: Pipeline,
-  { source, flags, data, evaluation, problems }: Evaluated,
-): Promise<string> {
-  const [{ imageGrid }, { encodePng }, { toPixels }, { labelsOf }] = await Promise.all([
+export async function writeReport(pipeline: Pipeline, evaluated: Evaluated): Promise<string> {
+  const { source, flags, data, evaluation, problems } = evaluated;
+  const { model, schedule } = pipeline;
+  const [{ imageGrid }, { encodePng }, { toPixels }] = await Promise.all([
     import('../image/grid.ts'),
     import('../image/png.ts'),
     import('../image/tensor.ts'),
-    import('../evaluate/batches.ts'),
   ]);
-  const some = await firstImages(data, shown);
-  const labels = labelsOf(pipeline.model, some, flags.class);
-  const { seed } = flags;
-  // who has stopped an evaluation does not want to wait for more
-  const samples = evaluation.complete && (await pipeline.sample({ count: some.shape[0], class: labels, seed }));
-  const { sampler, calls } = pipeline.plan();
+  const { pixels, classes } = await firstImages(pipeline, evaluated);
+  // who has stopped an evaluation does not want to wait for more, and not every scheduler has a sampler here
+  const sampled = evaluation.complete && (model.sampling ?? schedule.config.sampler) !== undefined;
+  const plan = sampled ? pipeline.plan() : undefined;
+  const samples = sampled && (await pipeline.sample({ count: pixels.length, class: classes, seed: flags.seed }));
   const png = (pixels: Pixels[]) => encodePng(imageGrid(pixels, { columns: 8, background: 128 }));
   return evaluationReport(evaluation, {
-    model: pipeline.model.name,
+    model: model.name,
     data: data.name,
     settings: {
       model: source,
-      device: pipeline.model.device,
-      schedule: pipeline.schedule.config.className,
+      device: model.device,
+      schedule: schedule.config.className,
       data: flags.data,
       images: evaluation.images,
       metrics: flags.metrics.join(', '),
       seed: evaluation.seed,
-      samples: `${sampler} in ${calls} network calls`,
+      ...(plan && { samples: `${plan.sampler} in ${plan.calls} network calls` }),
     },
     command: commandOf(source, flags),
     problems,
-    images: png(pixelsOf(some)),
+    images: png(pixels),
     ...(samples && { samples: png(toPixels(pipeline.engine, samples)) }),
   });
 }
@@ -72,32 +68,16 @@ function quoted(word: string): string {
   return /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-async function firstImages(data: Evaluated['data'], count: number): Promise<ImageBatch> {
-  const parts: ImageBatch[] = [];
-  let have = 0;
-  for await (const { data: bytes, shape, labels } of data) {
-    const take = Math.min(shape[0], count - have);
-    const size = bytes.length / shape[0];
-    parts.push({ data: bytes.slice(0, take * size), shape: [take, ...shape.slice(1)], labels: labels?.slice(0, take) });
-    have += take;
-    if (have >= count) break;
+/** The first images of the data, each with the class that the network is told. */
+async function firstImages(pipeline: Pipeline, { flags, data }: Evaluated) {
+  const { toPixels } = await import('../image/tensor.ts');
+  const { chunksOf } = await import('../evaluate/batches.ts');
+  const pixels: Pixels[] = [];
+  const classes: number[] = [];
+  const options = { first: 0, count: shown, batch: shown, class: flags.class };
+  for await (const { x0, condition } of chunksOf(pipeline, data, options)) {
+    pixels.push(...toPixels(pipeline.engine, x0));
+    classes.push(...Array.from(condition?.classLabels ?? []));
   }
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.data.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part.data, at);
-    at += part.data.length;
-  }
-  const labels = parts.every((part) => part.labels) && Int32Array.from(parts.flatMap((part) => [...part.labels!]));
-  return { data: bytes, shape: [have, ...parts[0].shape.slice(1)], ...(labels && { labels }) };
-}
-
-/** Planes one behind another to pixels whose channels lie side by side. */
-function pixelsOf({ data, shape: [count, channels, height, width] }: ImageBatch): Pixels[] {
-  const plane = height * width;
-  return Array.from({ length: count }, (_, i) => {
-    const image = data.subarray(i * channels * plane, (i + 1) * channels * plane);
-    const pixels = Uint8Array.from(image, (_, j) => image[(j % channels) * plane + Math.floor(j / channels)]);
-    return { width, height, channels: channels as Pixels['channels'], data: pixels };
-  });
+  return { pixels, classes: classes.length > 0 ? classes : undefined };
 }
