@@ -145,6 +145,13 @@ function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipel
     const { plan, denoiser, run } = prepare(options);
     return runPlan(plan, denoiser, run);
   };
+  async function* measure(images: ImageBatches, options: EvaluateOptions): AsyncGenerator<Evaluation, void, void> {
+    // who samples never loads what measures
+    const { evaluations } = await import('./evaluate/evaluate.ts');
+    const seeded = (run: object) => sample({ seed: options.seed, signal: options.signal, ...run });
+    const sampleCalls = () => prepare({}).plan.calls;
+    yield* evaluations({ model, engine, schedule, sample: seeded, sampleCalls }, images, options);
+  }
 
   return {
     model,
@@ -162,19 +169,10 @@ function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipel
     interpolate: async (options) => sample(interpolationOptions(engine, model, options)),
     async evaluate(images, options = {}) {
       let found: Evaluation | undefined;
-      for await (const evaluation of this.evaluations(images, options)) found = evaluation;
+      for await (const evaluation of measure(images, options)) found = evaluation;
       return found!;
     },
-    async *evaluations(images, options = {}) {
-      // who samples never loads what measures
-      const { evaluations } = await import('./evaluate/evaluate.ts');
-      const seeded = (run: object) => sample({ seed: options.seed, signal: options.signal, ...run });
-      yield* evaluations(
-        { model, engine, schedule, sample: seeded, sampleCalls: () => prepare({}).plan.calls },
-        images,
-        options,
-      );
-    },
+    evaluations: (images, options = {}) => measure(images, options),
     dispose: () => model.dispose(),
   };
 }

@@ -18,20 +18,8 @@ export interface Sampled extends Subject {
   sampleCalls(): number;
 }
 
-const optionNames = [
-  ...[
-    'metrics',
-    'count',
-    'seed',
-    'first',
-    'batch',
-    'class',
-    'timestepsPerImage',
-    'boundTimesteps',
-    'timestepRespacing',
-  ],
-  ...['tolerance', 'probes', 'quality', 'signal'],
-];
+const optionNames =
+  'metrics count seed first batch class timestepsPerImage boundTimesteps timestepRespacing tolerance probes quality signal';
 
 /**
  * Measures a model on data, a chunk of images after another: yields what was found after each, and at the end all of it.
@@ -43,7 +31,7 @@ export async function* evaluations(
   options: EvaluateOptions,
 ): AsyncGenerator<Evaluation, void, void> {
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
-  assertKeys(options, 'evaluate', optionNames);
+  assertKeys(options, 'evaluate', optionNames.split(' '));
   const { count, seed = 0, first = 0, batch = 64, boundTimesteps, signal } = options;
   const metrics = chosen(options.metrics);
   assertSeed(seed);
@@ -52,7 +40,11 @@ export async function* evaluations(
   if (count !== undefined) assertInteger(count, 'count', 1, Number.MAX_SAFE_INTEGER);
   if (typeof boundTimesteps === 'number')
     assertInteger(boundTimesteps, 'boundTimesteps', 2, subject.schedule.trainTimesteps);
-  if (options.class !== undefined) assertInteger(options.class, 'class', 0, subject.model.classes - 1);
+  if (options.class !== undefined) {
+    const { name, classes } = subject.model;
+    if (classes === 0) throw wrongValue('class', `none, as ${name} is not class-conditional`, options.class);
+    assertInteger(options.class, 'class', 0, classes - 1);
+  }
 
   const gauges = gaugesOf(subject, metrics, options);
   const quality = metrics.includes('quality') ? await openQuality(subject, options, batch) : undefined;
