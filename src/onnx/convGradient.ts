@@ -5,37 +5,28 @@ import type { Value } from './values.ts';
 /** Rules of convolutions and average pooling. */
 export const convolutionRules = {
   Conv: (step) => {
-    const {
-      operator,
-      x: [x, w],
-      dy,
-      dims,
-    } = step;
-    const window = windowOf(operator, dims(w).slice(2));
+    const { image: x, kernel: w, dy, window } = partsOf(step);
     return [
-      () => imageGradient(step, { dy, w, window, shape: dims(x) }),
+      () => imageGradient(step, { dy, w, window, shape: step.dims(x) }),
       () => kernelGradient(step, { image: x, dy, window }),
       () => biasGradient(step),
     ];
   },
   // the images of one are the results of the other
   ConvTranspose: (step) => {
-    const {
-      g,
-      operator,
-      x: [x, w],
-      dy,
-      dims,
-    } = step;
-    const window = windowOf(operator, dims(w).slice(2));
+    const { image: x, kernel: w, dy, window } = partsOf(step);
     return [
-      () => g.op('Conv', [dy, w], attributesOf(window)),
+      () => step.g.op('Conv', [dy, w], attributesOf(window)),
       () => kernelGradient(step, { image: dy, dy: x, window }),
       () => biasGradient(step),
     ];
   },
   AveragePool: (step) => [() => unpooled(step)],
 } satisfies Record<string, Rule>;
+
+function partsOf({ operator, x: [image, kernel], dy, dims }: Step) {
+  return { image, kernel, dy, window: windowOf(operator, dims(kernel).slice(2)) };
+}
 
 /**
  * The gradient of the image. With stride 1 it is a convolution with the kernels turned round and their channels
