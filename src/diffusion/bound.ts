@@ -5,7 +5,7 @@ import type { Tensor } from '../core/tensor.ts';
 import { allPicks, boundDesign, type Picks, somePicks, standardErrorOf } from './boundPicks.ts';
 import { BoundTerms } from './boundTerm.ts';
 import { type Chain, chainOf } from './chain.ts';
-import { checkEvaluation, Evaluation, type EvaluationOptions } from './evaluation.ts';
+import { checkEvaluation, type EvaluationOptions, Trials } from './evaluation.ts';
 import { assertReverseOptions, assertSignal } from './reverse.ts';
 import { type ReverseOptions, type ReverseSettings, reverseKeys, reverseSettings } from './reverseStep.ts';
 import { type Schedule, terminalKl } from './schedule.ts';
@@ -73,13 +73,13 @@ export async function variationalBound(
   const arena = await schedule.engine.lease();
   try {
     const [count] = x0.shape;
-    const evaluation = new Evaluation(arena, denoiser, { ...options, x0, learnedVariance: settings.learnedVariance });
-    const terms = new BoundTerms(arena, chain.schedule, settings, evaluation.pixels);
+    const trials = new Trials(arena, denoiser, { ...options, x0, learnedVariance: settings.learnedVariance });
+    const terms = new BoundTerms(arena, chain.schedule, settings, trials.pixels);
     const picks = Array.from({ length: count }, (_, image) => picksOf(image));
     const perImage = picks[0].steps.length + 1; // and t = 0
     const stepOf = (image: number, column: number) => picks[image].steps[column] ?? 0;
     const [bits, start, noise] = Array.from({ length: 3 }, () => new Float64Array(count * perImage));
-    await evaluation.run(
+    await trials.run(
       perImage,
       (image, column) => {
         const step = stepOf(image, column);
@@ -92,7 +92,7 @@ export async function variationalBound(
         [bits[place], start[place], noise[place]] = [term.bits, term.start, term.noise];
       },
     );
-    const meanSquares = Float64Array.from({ length: count }, (_, i) => evaluation.squares(i) / evaluation.pixels);
+    const meanSquares = Float64Array.from({ length: count }, (_, i) => trials.squares(i) / trials.pixels);
     return boundOf(chain, { picks, bits, start, noise, meanSquares });
   } finally {
     schedule.engine.release(arena);

@@ -66,7 +66,7 @@ export function checkEvaluation(
 }
 
 /** Noises images, asks the network about them in batches, and hands over what it says, image by image. */
-export class Evaluation {
+export class Trials {
   readonly #arena: Arena;
   readonly #options: EvaluationOptions;
   readonly #shape: readonly number[];

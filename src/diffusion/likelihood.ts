@@ -15,9 +15,8 @@ export interface LikelihoodOptions {
   /** Probes of the divergence: 1, or for images of at most 4 values as many as make it exact. Powers of two pay. */
   readonly probes?: number;
   /**
-   * What each step of the path may err by, absolutely and relative to x. Default 1e-5. For the bundled model 1e-4 is within
-   * 0.04 bits a dimension of 1e-6 in a third of the calls of 1e-5, and 1e-3 is 0.3 off: its flat backgrounds are fine
-   * structure.
+   * What each step of the path may err by, absolutely and relative to x. Default 1e-5. For images 1e-4 does at far fewer
+   * calls; more misses flat backgrounds, which are fine structure: `npx tsx bench/likelihood.ts` shows it.
    */
   readonly tolerance?: number;
   /** Decides the probes and the dequantisation: an integer from 0 to 2^64 - 1. Default 0. */
@@ -78,7 +77,7 @@ export interface Likelihood {
  * @param x0 [n, channels, height, width] in [-1, 1]; any shape whose first axis counts.
  * @throws TypeError or RangeError naming the argument; DdpmError `network-failed`; the signal's reason.
  * @example
- * const { bitsPerDimension } = await likelihood(schedule, denoiser, images, { dequantize: true, tolerance: 1e-3 });
+ * const { bitsPerDimension } = await likelihood(schedule, denoiser, images, { dequantize: true, tolerance: 1e-4 });
  */
 export async function likelihood(
   schedule: Schedule,

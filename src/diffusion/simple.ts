@@ -4,7 +4,7 @@ import { wrongKind, wrongValue } from '../core/errors.ts';
 import type { PredictionType } from '../core/schedulerConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { Arena } from '../engine/arena.ts';
-import { type Answered, checkEvaluation, Evaluation, type EvaluationOptions } from './evaluation.ts';
+import { type Answered, checkEvaluation, type EvaluationOptions, Trials } from './evaluation.ts';
 import { assertSignal } from './reverse.ts';
 import type { Schedule } from './schedule.ts';
 import { strataOffsets, stratifiedTimesteps } from './strata.ts';
@@ -81,19 +81,19 @@ export async function simpleLoss(
   const perImage = timesteps.length / x0.shape[0];
   const arena = await schedule.engine.lease();
   try {
-    const evaluation = new Evaluation(arena, denoiser, { ...options, x0, learnedVariance: false });
+    const trials = new Trials(arena, denoiser, { ...options, x0, learnedVariance: false });
     const trialOf = (place: number) => ({
       timestep: timesteps[place],
       abar: schedule.alphasCumprod[timesteps[place]],
       draw: draws[place],
     });
-    await evaluation.run(
+    await trials.run(
       perImage,
       (image, column) => trialOf(image * perImage + column),
       (image, column, answered) => {
         const place = image * perImage + column;
         const { abar } = trialOf(place);
-        errors[place] = predictionError(arena, predictionType, { ...answered, abar, pixels: evaluation.pixels });
+        errors[place] = predictionError(arena, predictionType, { ...answered, abar, pixels: trials.pixels });
       },
     );
   } finally {

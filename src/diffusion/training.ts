@@ -2,7 +2,7 @@ import type { Denoiser } from '../core/denoiser.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { BoundTerms } from './boundTerm.ts';
 import { chainOf } from './chain.ts';
-import { checkEvaluation, Evaluation, type EvaluationOptions } from './evaluation.ts';
+import { checkEvaluation, type EvaluationOptions, Trials } from './evaluation.ts';
 import { perImage, type Timesteps } from './forward.ts';
 import { assertReverseOptions, assertSignal } from './reverse.ts';
 import { type ReverseOptions, reverseKeys, reverseSettings } from './reverseStep.ts';
@@ -57,10 +57,10 @@ export async function trainingLosses(
   const [mse, vb] = [new Float64Array(timesteps.length), new Float64Array(timesteps.length)];
   const arena = await schedule.engine.lease();
   try {
-    const evaluation = new Evaluation(arena, denoiser, { ...options, x0, learnedVariance });
-    const { pixels } = evaluation;
+    const trials = new Trials(arena, denoiser, { ...options, x0, learnedVariance });
+    const { pixels } = trials;
     const terms = new BoundTerms(arena, chain, settings, pixels);
-    await evaluation.run(
+    await trials.run(
       1,
       (image) => ({ timestep: timesteps[image], abar: chain.alphasCumprod[timesteps[image]], draw: timesteps[image] }),
       (image, _, answered) => {
