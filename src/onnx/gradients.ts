@@ -8,6 +8,12 @@ import { isKnown, Shapes } from './shapes.ts';
 import { type Arithmetic, arithmetic, type Rule, type Step } from './step.ts';
 import type { Operator, Value } from './values.ts';
 
+/** What `gradients` does besides. */
+export interface GradientOptions {
+  /** Values that count as constants, as `detach` makes them in torch: nothing comes back through them. */
+  readonly stop?: readonly Value[];
+}
+
 /**
  * Appends the backward pass of a graph: the gradient of `loss`, one number, with respect to each of `parameters`, which
  * may be any float values of the graph. A gradient has its parameter's shape; it is zeros where the loss does not
@@ -22,7 +28,12 @@ import type { Operator, Value } from './values.ts';
  * @throws RangeError for a loss that is no single number, DdpmError `model-invalid` for an operator without a rule, of a
  * form that its rule does not know, or of unknown shape
  */
-export function gradients(g: GraphBuilder, loss: Value, parameters: readonly Value[]): Value[] {
+export function gradients(
+  g: GraphBuilder,
+  loss: Value,
+  parameters: readonly Value[],
+  { stop = [] }: GradientOptions = {},
+): Value[] {
   const shapes = new Shapes(g);
   const { type, dims } = shapes.get(loss);
   if (sizeOf(dims) !== 1 || type !== 'float32')
@@ -31,7 +42,9 @@ export function gradients(g: GraphBuilder, loss: Value, parameters: readonly Val
     const { type } = shapes.get(parameter);
     if (!isFloat(type)) throw wrongValue('parameters', 'float values', `${parameter} of ${type}`);
   }
-  const walk = new Walk(g, shapes, new Set(parameters));
+  // a misspelt one would stop nothing
+  for (const value of stop) shapes.get(value);
+  const walk = new Walk(g, shapes, new Set(parameters), new Set(stop));
   walk.from(loss);
   return walk.results(parameters);
 }
@@ -50,19 +63,20 @@ class Walk {
     private readonly g: GraphBuilder,
     private readonly shapes: Shapes,
     private readonly parameters: ReadonlySet<Value>,
+    private readonly stopped: ReadonlySet<Value>,
   ) {
     this.math = arithmetic(g, shapes);
     this.forward = [...g.operators];
-    this.active = dependents(this.forward, shapes, parameters);
+    this.active = dependents(this.forward, shapes, { parameters, stopped });
     for (const operator of this.forward) for (const y of operator.outputs) this.makers.set(y, operator);
   }
 
   from(loss: Value): void {
-    const { g, math, forward, received } = this;
+    const { g, math, forward, received, stopped } = this;
     if (!this.active.has(loss)) return;
     received.set(loss, math.reshape(g.scalar(1), this.shapes.dims(loss)));
     for (const operator of forward.toReversed()) {
-      if (operator.outputs.some((y) => received.has(y))) this.back(operator);
+      if (operator.outputs.some((y) => received.has(y) && !stopped.has(y))) this.back(operator);
     }
   }
 
@@ -101,9 +115,9 @@ class Walk {
   }
 
   private step(operator: Operator): Step {
-    const { g, math, shapes, received, parameters, makers } = this;
+    const { g, math, shapes, received, parameters, stopped, makers } = this;
     const { inputs, outputs } = operator;
-    const dys = outputs.map((y) => received.get(y) ?? this.zeros(y));
+    const dys = outputs.map((y) => (stopped.has(y) ? undefined : received.get(y)) ?? this.zeros(y));
     const ints = (i: number) => {
       const numbers = constantNumbers(g, inputs[i]);
       if (!numbers) throw unsupported(operator, `a constant as input ${i}`, 'a computed value');
@@ -115,7 +129,7 @@ class Walk {
       typeOf: (value) => shapes.get(value).type,
       has: (i) => Boolean(inputs[i]),
       inner: (value, type) => {
-        const maker = parameters.has(value) ? undefined : makers.get(value);
+        const maker = parameters.has(value) || stopped.has(value) ? undefined : makers.get(value);
         return maker?.type === type ? maker : undefined;
       },
     };
@@ -126,12 +140,17 @@ class Walk {
   }
 }
 
-// what depends on a parameter through floats; an operator that is not known may do so
-function dependents(operators: readonly Operator[], shapes: Shapes, parameters: ReadonlySet<Value>): Set<Value> {
+// what depends on a parameter through floats, and past no stop; an operator that is not known may do so
+function dependents(
+  operators: readonly Operator[],
+  shapes: Shapes,
+  { parameters, stopped }: { parameters: ReadonlySet<Value>; stopped: ReadonlySet<Value> },
+): Set<Value> {
   const active = new Set(parameters);
   for (const { inputs, outputs } of operators) {
     if (!inputs.some((x) => active.has(x))) continue;
     for (const y of outputs) {
+      if (stopped.has(y)) continue;
       const found = shapes.find(y);
       if (found instanceof DdpmError || isFloat(found.type)) active.add(y);
     }

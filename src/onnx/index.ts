@@ -6,7 +6,7 @@ export {
   UP_BLOCKS,
 } from '../core/unetConfig.ts';
 export { type Checkpoint, convertCheckpoint, convertFolder, type ReadFile, readWeights } from './convert.ts';
-export { gradients } from './gradients.ts';
+export { type GradientOptions, gradients } from './gradients.ts';
 export {
   type Attribute,
   type Constant,

@@ -29,7 +29,7 @@ export interface Step extends Arithmetic {
   ints(input: number): readonly number[];
   /** Whether an operand is given. */
   has(input: number): boolean;
-  /** The operator of that type that gives `value`, unless the gradient of `value` itself is asked for. */
+  /** The operator of that type that gives `value`, unless the gradient of `value` itself is asked for or stops there. */
   inner(value: Value, type: string): Operator | undefined;
 }
 

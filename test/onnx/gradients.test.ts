@@ -88,6 +88,33 @@ describe('the walk', () => {
     expect(numbers).toEqual([[5, 6], [5, 6], [0, 0], [1]]);
   });
 
+  test('takes a value where it stops for a constant, also inside what has a cheaper way back together', async () => {
+    const g = new GraphBuilder('stops');
+    const x = g.input('x', 'float32', [2]);
+    const gate = g.op('Sigmoid', [x]);
+    const silu = g.op('Mul', [x, gate]);
+    const double = g.op('Mul', [x, g.scalar(2)]);
+    const loss = sum(g, g.op('Add', [silu, g.op('Mul', [double, x])]));
+    // of x s + 2 x x, where s and the first x of the square stay; the gradient of a stop itself may be asked for
+    const results = gradients(g, loss, [x, double], { stop: [gate, double] });
+    for (const [i, result] of results.entries()) g.output(`d${i}`, 'float32', [2], result);
+    const { d0, d1 } = await run(g, { x: floats(0, 3) });
+    expect([...(d1.data as Float32Array)]).toEqual([0, 3]);
+    const [first, second] = d0.data as Float32Array;
+    expect(first).toBe(0.5);
+    expect(second).toBeCloseTo(6 + 1 / (1 + Math.exp(-3)), 6);
+  });
+
+  test('stops at one result of an operator, and lets the others through', async () => {
+    const g = new GraphBuilder('halves');
+    const x = g.input('x', 'float32', [4]);
+    const [a, b] = g.ops('Split', [x], 2, { axis: 0 });
+    const [dx] = gradients(g, sum(g, g.op('Mul', [a, b])), [x], { stop: [b] });
+    g.output('dx', 'float32', [4], dx);
+    const { dx: result } = await run(g, { x: floats(1, 2, 3, 4) });
+    expect([...(result.data as Float32Array)]).toEqual([3, 4, 0, 0]);
+  });
+
   test('walks over its own work: second derivatives equal finite differences of the first, within 2e-4', async () => {
     const build = (g: GraphBuilder, [x, w]: readonly Value[]) => {
       const h = g.op('Conv', [x, w], { pads: [1, 1, 1, 1], strides: [2, 2] });
@@ -162,6 +189,7 @@ describe('mistakes are named', () => {
 
   test('a name that is no value', () => {
     expect(() => gradients(g, 'y', [x])).toThrow('no value of the graph has the name y');
+    expect(() => gradients(g, sum(g, x), [x], { stop: ['y'] })).toThrow('no value of the graph has the name y');
   });
 });
 
