@@ -13,9 +13,11 @@ export {
   type ParameterPlace,
   type TrainingState,
 } from './checkpointFormat.ts';
+export { COEFFICIENTS, type Coefficient, coefficientsOf } from './coefficients.ts';
 export { defaultsFor, type ParsedTraining, parseTrainingConfig } from './config.ts';
 export type { DataSummary } from './configDefaults.ts';
 export { type TrainingConfig, type TrainingInput, trainingSchema } from './configSchema.ts';
 export { type DiffusersModel, writeDiffusersFolder } from './diffusers.ts';
 export { type InitializeOptions, initializeParameters } from './initialize.ts';
+export { type LossGraph, type LossGraphOptions, type LossKind, lossGraph } from './lossGraph.ts';
 export { type CheckpointStore, folderStore } from './store.ts';
