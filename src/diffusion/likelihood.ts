@@ -4,6 +4,7 @@ import { wrongKind, wrongValue } from '../core/errors.ts';
 import { assertTensor, sizeOf, type Tensor } from '../core/tensor.ts';
 import type { Arena } from '../engine/arena.ts';
 import { alongSteps, type Estimator, type Integral } from './divergence.ts';
+import { dequantizationDraw, probeDraw } from './draws.ts';
 import { createFlow, type Flow } from './flow.ts';
 import { assertSeed } from './noise.ts';
 import { follow, type Place, type Step } from './ode.ts';
@@ -117,9 +118,6 @@ export async function likelihood(
 
 /** Grey levels in a unit of x. */
 const greyLevels = 127.5;
-// draws that no row of a plan uses
-const dequantizationDraw = 2 ** 32 - 1;
-const probeDraw = 2 ** 32 - 2;
 
 interface Part {
   readonly prior: number;

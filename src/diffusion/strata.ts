@@ -1,7 +1,6 @@
 import type { Engine } from '../engine/engine.ts';
+import { strataDraw, wordsOf } from './draws.ts';
 
-/** The counter of philox that no draw of noise has. */
-const strataDraw = 2 ** 32 - 1;
 /** 2^64 over the golden ratio, odd: multiples of it modulo 2^64 leave no large gap, however many there are. */
 const golden = 0x9e3779b97f4a7c15n;
 
@@ -13,12 +12,9 @@ export type Offsets = (image: number, stratum: number) => number;
  * ratio are. They depend on (seed, image, stratum) alone.
  */
 export function strataOffsets(engine: Engine, seed: number | bigint, strata: number): Offsets {
-  const shifts = engine.scratch((arena) => {
-    const words = arena.alloc(16);
-    return Float64Array.from({ length: strata }, (_, stratum) => {
-      arena.wasm.philox(words, BigInt(seed), stratum, strataDraw, 0, 0);
-      return new Uint32Array(arena.wasm.memory.buffer, words, 1)[0] / 2 ** 32;
-    });
+  const shifts = Float64Array.from({ length: strata }, (_, stratum) => {
+    const [word] = wordsOf(engine, BigInt(seed), { block: stratum, draw: strataDraw, image: 0 });
+    return word / 2 ** 32;
   });
   return (image, stratum) => {
     const along = Number(BigInt.asUintN(64, BigInt(image) * golden) >> 11n) / 2 ** 53;

@@ -2,6 +2,7 @@ import { assertKeys } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../core/tensor.ts';
 import type { UNetConfig } from '../core/unetConfig.ts';
+import { initialDraw } from '../diffusion/draws.ts';
 import { assertSeed } from '../diffusion/noise.ts';
 import type { Arena } from '../engine/arena.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -68,9 +69,6 @@ function ruleOf(
   const weight = shapes.get(name.replace(/\.bias$/, '.weight')) ?? shape;
   return { bound: 1 / Math.sqrt(sizeOf(weight.slice(1))) };
 }
-
-// far from the draws that runs with the same seed make: 0 is a run's start, r + 1 its row r
-const initialDraw = 2 ** 31 - 1;
 
 function draw(arena: Arena, rule: Rule, { size, seed, number }: { size: number; seed: bigint; number: bigint }) {
   if ('all' in rule) return new Float32Array(size).fill(rule.all);
