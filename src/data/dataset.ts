@@ -3,7 +3,7 @@ import { wrongValue } from '../core/errors.ts';
 import { showPlace } from '../runtime/http.ts';
 import { openSource } from './format.ts';
 import { fileNameOf } from './labelFile.ts';
-import { checkOptions, checkSource, type DatasetOptions } from './options.ts';
+import { type Crop, checkCrop, checkOptions, checkSource, type DatasetOptions } from './options.ts';
 import { type DatasetProblem, Reader } from './reader.ts';
 
 /** Images of one size. Every iteration reads them anew, in the same order, and gives the same ones. */
@@ -20,6 +20,8 @@ export interface Dataset extends AsyncIterable<ImageBatch> {
   readonly problems: readonly DatasetProblem[];
   /** What the user should know, such as files that are no images; each one line. */
   readonly notes: readonly string[];
+  /** The same images with another crop than the one that the dataset was opened with. */
+  cropped(crop: Crop): AsyncIterable<ImageBatch>;
 }
 
 /**
@@ -27,8 +29,8 @@ export interface Dataset extends AsyncIterable<ImageBatch> {
  * folder of images (subfolder = class), a zip archive of such a folder, a safetensors or .npy file. A URL is downloaded
  * whole and held; all else is streamed.
  *
- * Images of other sizes are scaled until they just cover `shape` and cut at its middle; grey is BT.601 luma; what is
- * transparent lies on `background`, unless `shape` has 4 channels. See `coverPixels`.
+ * Images of other sizes are scaled until they just cover `shape` and cut to their middle, or as `crop` says; grey is
+ * BT.601 luma; what is transparent lies on `background`, unless `shape` has 4 channels. See `coverPixels`.
  *
  * Reads up to the first usable image.
  *
@@ -53,6 +55,10 @@ export async function openDataset(source: string | URL, options: DatasetOptions 
     count: reader.count,
     problems: reader.problems,
     notes: images.notes,
+    cropped(crop) {
+      const windowOf = checkCrop(crop);
+      return { [Symbol.asyncIterator]: () => reader.batches(size, windowOf) };
+    },
     [Symbol.asyncIterator]: () => reader.batches(size),
   };
 }

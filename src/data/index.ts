@@ -1,4 +1,4 @@
 export type { ImageBatch } from '../core/dataset.ts';
 export { type Dataset, openDataset } from './dataset.ts';
-export type { DatasetOptions } from './options.ts';
+export type { Crop, DatasetOptions } from './options.ts';
 export type { DatasetProblem } from './reader.ts';

@@ -2,14 +2,23 @@ import { assertInteger, assertKeys } from '../core/assert.ts';
 import { wrongKind, wrongValue } from '../core/errors.ts';
 import { assertShape, sizeOf } from '../core/tensor.ts';
 import type { Colour } from '../image/channels.ts';
+import type { CropWindow } from '../image/cover.ts';
 import type { Size } from '../image/fit.ts';
 import { isHttp } from '../runtime/http.ts';
 import { maxPixels } from './source.ts';
+
+/**
+ * What is kept of an image that stands out beyond the shape: its middle, or a window by the index of the image as stored,
+ * given as fractions in 0..1 of what stands out that go on the left and on top.
+ */
+export type Crop = 'center' | ((image: number) => CropWindow);
 
 /** How a dataset is read. */
 export interface DatasetOptions {
   /** What every image is made to be, with 1 (grey), 3 (RGB) or 4 (RGBA) channels. Default: as the first image, without alpha. */
   readonly shape?: readonly [channels: number, height: number, width: number];
+  /** What is kept of images with other proportions. Default 'center'. */
+  readonly crop?: Crop;
   /** Images in a batch. Default 64. */
   readonly batch?: number;
   /** How many of the stored images to leave out at the beginning, bad ones included. Default 0. */
@@ -40,7 +49,7 @@ export type Asked = ReturnType<typeof checkOptions>;
 /** As many classes as an Int32Array of labels can tell apart. */
 export const mostClasses = 2 ** 31;
 
-const optionNames = ['shape', 'batch', 'first', 'count', 'strict', 'background', 'classes', 'labels', 'signal'];
+const optionNames = ['shape', 'batch', 'first', 'count', 'strict', 'crop', 'background', 'classes', 'labels', 'signal'];
 
 /** The options with their defaults. */
 export function checkOptions(options: DatasetOptions) {
@@ -56,8 +65,21 @@ export function checkOptions(options: DatasetOptions) {
   const { classes = labels?.length } = options;
   if (classes !== undefined) assertInteger(classes, 'classes', 1, mostClasses);
   if (labels && classes !== labels.length) throw wrongValue('classes', `${labels.length}, one a label`, classes);
+  const crop = checkCrop(options.crop ?? 'center');
   const background = parseColour(options.background ?? '#ffffff');
-  return { batch, first, count, strict, labels, signal, classes, background, size: checkShape(options.shape) };
+  return { batch, first, count, strict, labels, signal, classes, crop, background, size: checkShape(options.shape) };
+}
+
+/** A crop as the window of each image, undefined for the middle. */
+export function checkCrop(crop: Crop): (image: number) => CropWindow | undefined {
+  if (crop === 'center') return () => undefined;
+  if (typeof crop !== 'function') throw wrongValue('crop', "'center' or a function", crop);
+  return (image) => {
+    const window = crop(image);
+    const good = Array.isArray(window) && window.length === 2 && window.every((part) => part >= 0 && part <= 1);
+    if (!good) throw wrongValue('crop', 'two fractions in 0..1 for an image', window);
+    return window;
+  };
 }
 
 function checkShape(shape: DatasetOptions['shape']): Size | undefined {

@@ -52,14 +52,14 @@ export class Reader {
   }
 
   /** What is usable in batches of their own memory, the last as long as it comes. */
-  async *batches(size: Size): AsyncGenerator<ImageBatch> {
+  async *batches(size: Size, windowOf = this.#asked.crop): AsyncGenerator<ImageBatch> {
     const { batch, background } = this.#asked;
     const bytes = size.channels * size.height * size.width;
     let left = this.count ?? Infinity;
     let waiting: { data: Uint8Array; labels: number[]; n: number } | undefined;
-    for await (const { image, label } of this.#usable()) {
+    for await (const { image, label, index } of this.#usable()) {
       waiting ??= { data: new Uint8Array(Math.min(batch, left) * bytes), labels: [], n: 0 };
-      writePlanes(coverPixels(image, size, background), waiting.data, waiting.n++ * bytes);
+      writePlanes(coverPixels(image, size, background, windowOf(index)), waiting.data, waiting.n++ * bytes);
       if (label !== undefined) waiting.labels.push(label);
       if (waiting.n < batch) continue;
       yield toBatch(waiting, size);
@@ -69,7 +69,7 @@ export class Reader {
     if (waiting) yield toBatch(waiting, size);
   }
 
-  async *#usable(): AsyncGenerator<{ image: Pixels; label?: number }> {
+  async *#usable(): AsyncGenerator<{ image: Pixels; label?: number; index: number }> {
     const { first, count, signal } = this.#asked;
     let index = 0;
     signal?.throwIfAborted();
@@ -77,7 +77,7 @@ export class Reader {
       signal?.throwIfAborted();
       const problem = 'problem' in stored ? stored.problem : this.#labelProblem(stored.label);
       if (problem !== undefined) this.#report(index, stored.name, problem);
-      else if ('image' in stored) yield stored;
+      else if ('image' in stored) yield { image: stored.image, label: stored.label, index: first + index };
       if (++index === count) return;
     }
   }

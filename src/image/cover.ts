@@ -4,21 +4,34 @@ import type { Pixels } from './pixels.ts';
 
 /**
  * An image of any size in the size and channels of a model: scaled, its proportions kept, until it just covers the size,
- * and cut evenly on both sides where it stands out.
+ * and cut where it stands out: evenly on both sides, unless `window` says what part of that goes on the left and on top.
  *
  * A smaller image is made of the mean over the area that each of its pixels covers, a larger one by bilinear
  * interpolation between the centres of pixels; without scaling pixels are copied. Channels as in `inChannels`: they are
  * changed first, so what is transparent lies on the background before it is scaled; with 4 channels colours count as
  * much as they are opaque. Rounded to nearest.
  */
-export function coverPixels(image: Pixels, { width, height, channels }: Size, background?: Colour): Pixels {
+export function coverPixels(
+  image: Pixels,
+  { width, height, channels }: Size,
+  background?: Colour,
+  window: CropWindow = middle,
+): Pixels {
   const converted = inChannels(image, channels, background);
   if (image.width === width && image.height === height) return converted;
   const scale = Math.min(image.width / width, image.height / height);
-  const columns = spansOf(image.width, width, scale);
-  const rows = spansOf(image.height, height, scale);
+  const columns = spansOf(image.width, width, { scale, cut: window[0] });
+  const rows = spansOf(image.height, height, { scale, cut: window[1] });
   return { data: resample(converted, columns, rows), width, height, channels };
 }
+
+/**
+ * Where the window lies that is kept of an image: 0 is the left or top end of where it can, 1 the right or bottom end. By
+ * whole pixels where nothing is scaled, each place for an equal part of 0..1.
+ */
+export type CropWindow = readonly [x: number, y: number];
+
+const middle: CropWindow = [0.5, 0.5];
 
 /** The pixels along an axis that one new pixel is made of: `weights` from pixel `begin` on, of sum `total`. */
 interface Span {
@@ -27,10 +40,12 @@ interface Span {
   readonly total: number;
 }
 
-function spansOf(length: number, wanted: number, scale: number): Span[] {
-  const margin = (length - wanted * scale) / 2;
+function spansOf(length: number, wanted: number, { scale, cut }: { scale: number; cut: number }): Span[] {
+  const over = length - wanted * scale;
+  // place p is that of fractions above p/(over + 1) and up to the next: 0.5 is the left of two middles
+  const margin = scale === 1 ? Math.max(Math.ceil((over + 1) * cut) - 1, 0) : over * cut;
   return Array.from({ length: wanted }, (_, i) => {
-    if (scale === 1) return { begin: Math.floor(margin) + i, weights: [1], total: 1 };
+    if (scale === 1) return { begin: margin + i, weights: [1], total: 1 };
     const from = margin + i * scale;
     return scale > 1 ? areaSpan(from, from + scale, length) : linearSpan(from + scale / 2 - 0.5, length);
   });

@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { type DatasetOptions, type ImageBatch, openDataset } from '../../src/data/index.ts';
+import { encodePng } from '../../src/image/png.ts';
 import { temporaryFolder } from '../support/cli.ts';
 import { bytesOf, failure, idx, png, readAll, write } from './support.ts';
 
@@ -70,6 +71,39 @@ describe('first and count', () => {
       `${file}: no usable image: there are 10, read from 10 on`,
     );
   });
+});
+
+describe('crop', () => {
+  it('says by the stored index what is kept, of the dataset or of one reading; else it is the middle', async () => {
+    const folder = write(temporaryFolder(), {
+      ...Object.fromEntries(['1', '2', '4'].map((name) => [`${name}.png`, encodePng({ ...ramp, channels: 1 })])),
+      '3.png': 'bad',
+    });
+    const seen: number[] = [];
+    const crop = (image: number) => {
+      seen.push(image);
+      return [image / 3, 0] as const;
+    };
+    const options = { shape: [1, 1, 2], crop } as const;
+    const { dataset, data } = await readAll(folder, options);
+    expect([...data]).toEqual([0, 1, 2, 3, 6, 7]);
+    expect(seen).toEqual([0, 1, 3]);
+    const centre: number[] = [];
+    for await (const batch of dataset.cropped('center')) centre.push(...batch.data);
+    expect(centre).toEqual([3, 4, 3, 4, 3, 4]);
+    expect([...(await readAll(folder, { shape: [1, 1, 2] })).data]).toEqual(centre);
+  });
+
+  it.each<[unknown, string]>([
+    ['left', `"crop" expected 'center' or a function, got "left"`],
+    [() => [0.5], '"crop" expected two fractions in 0..1 for an image, got [0.5]'],
+    [() => [0, 1.5], '"crop" expected two fractions in 0..1 for an image, got [0, 1.5]'],
+    [() => [NaN, 0], '"crop" expected two fractions in 0..1 for an image, got [NaN, 0]'],
+  ])('is refused where it is none: %s', async (crop, message) => {
+    await expect(readAll(ten(), { crop } as DatasetOptions)).rejects.toThrow(message);
+  });
+
+  const ramp = { data: Uint8Array.from(Array(8).keys()), width: 8, height: 1 };
 });
 
 describe('openDataset', () => {

@@ -64,6 +64,34 @@ describe('coverPixels', () => {
     expect([...coverPixels(high, { width: 2, height: 2, channels: 1 }).data]).toEqual([2, 3, 4, 5]);
   });
 
+  it('cuts where the window says: every place of n + 1 for an equal part of 0..1, the ends at 0 and 1', () => {
+    const wide = grey(6, 1, [0, 1, 2, 3, 4, 5]);
+    const at = (x: number, width = 3) =>
+      coverPixels(wide, { width, height: 1, channels: 1 }, undefined, [x, 0.5]).data[0];
+    expect([0, 0.24, 0.26, 0.49, 0.51, 0.74, 0.76, 1].map((x) => at(x))).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
+    const high = grey(1, 6, [0, 1, 2, 3, 4, 5]);
+    const down = (y: number) => coverPixels(high, { width: 1, height: 3, channels: 1 }, undefined, [1, y]).data[0];
+    expect([0, 0.5, 1].map(down)).toEqual([0, 1, 3]);
+    for (let width = 1; width <= 6; width++) {
+      const evenly = coverPixels(wide, { width, height: 1, channels: 1 }).data[0];
+      expect(at(0.5, width)).toBe(evenly);
+      expect(evenly).toBe(Math.floor((6 - width) / 2));
+    }
+  });
+
+  it('cuts to any part of a pixel where it scales: the window slides over what stands out', () => {
+    const ramp = grey(
+      80,
+      8,
+      Uint8Array.from({ length: 640 }, (_, i) => 3 * (i % 80)),
+    );
+    // 20x2 after scaling, of which 2 are kept: the first of the new pixels covers 4 of the old ones
+    for (const x of [0, 0.25, 0.5, 0.77, 1]) {
+      const [first] = coverPixels(ramp, { width: 2, height: 2, channels: 1 }, undefined, [x, 0]).data;
+      expect(Math.abs(first - 3 * (72 * x + 1.5))).toBeLessThanOrEqual(0.5 + 1e-9);
+    }
+  });
+
   it('shrinks to means over areas: 3 pixels to 2 are 2/3 of one and 1/3 of the next', () => {
     const image = grey(3, 3, [0, 90, 30, 0, 90, 30, 0, 90, 30]);
     expect([...coverPixels(image, { width: 2, height: 2, channels: 1 }).data]).toEqual([30, 50, 30, 50]);
