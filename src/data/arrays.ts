@@ -4,7 +4,7 @@ import { ITEM_SIZES, type StoredType, safetensorsLayout, toFloat32 } from '../on
 import type { DataFile } from './dataFile.ts';
 import { findLabels } from './labelFile.ts';
 import { mostNpyHeader, readNpyHeader } from './npy.ts';
-import { assertLength, type Decoded, type Records, recordSource } from './records.ts';
+import { assertLength, type Decoded, type LabelRecords, type Records, recordSource } from './records.ts';
 import { type ImageSource, invalid, maxPixels, ofDataset } from './source.ts';
 
 /** An array in a file, from byte `begin` on. */
@@ -72,12 +72,10 @@ function arraySource(images: StoredArray, labels: StoredArray | undefined, notes
     throw invalid(images.name, 'bytes (0 to 255) or floats (-1 to 1)', `type ${dtype}`);
   return recordSource({
     images: [recordsOf(images)],
+    size: layout,
     labelRecords,
     notes: dtype === 'U8' ? notes : [...notes, `${images.name}: floats are taken to lie in [-1, 1]`],
-    decode(data, label) {
-      const decoded = dtype === 'U8' ? { image: toPixels(data, layout) } : fromFloats(dtype, data, layout);
-      return label && labels && 'image' in decoded ? { ...decoded, label: toLabel(labels.dtype, label) } : decoded;
-    },
+    decode: (data) => (dtype === 'U8' ? { image: toPixels(data, layout) } : fromFloats(dtype, data, layout)),
   });
 }
 
@@ -119,12 +117,12 @@ function layoutOf({ name, shape }: StoredArray): Layout {
   return { count, width, height, channels: channels as Pixels['channels'], interleaved };
 }
 
-function labelsOf(labels: StoredArray, images: number): Records {
+function labelsOf(labels: StoredArray, images: number): LabelRecords {
   const { name, shape, dtype } = labels;
   if (!integers.includes(dtype)) throw invalid(name, 'labels that are whole numbers', `type ${dtype}`);
   if (shape.length !== 1 || shape[0] !== images)
     throw invalid(name, `${images} labels, one an image`, `[${shape.join(', ')}]`);
-  return recordsOf(labels);
+  return { ...recordsOf(labels), decode: (data) => toFloat32({ dtype, shape: [], data })[0] };
 }
 
 function recordsOf({ file, dtype, shape, begin }: StoredArray): Records {
@@ -141,10 +139,6 @@ function fromFloats(dtype: StoredType, data: Uint8Array, layout: Layout): Decode
   if (odd !== undefined) return { problem: `expected values in [-1, 1], got ${odd}` };
   const bytes = Uint8Array.from(values, (value) => Math.round((Math.min(Math.max(value, -1), 1) + 1) * 127.5));
   return { image: toPixels(bytes, layout) };
-}
-
-function toLabel(dtype: StoredType, data: Uint8Array): number {
-  return toFloat32({ dtype, shape: [], data })[0];
 }
 
 function toPixels(from: Uint8Array, { width, height, channels, interleaved }: Layout): Pixels {

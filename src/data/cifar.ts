@@ -46,6 +46,7 @@ export async function openCifar(
   const { labels, notes } = await readNames(joinPlace(folder, version.names), classes, signal);
   return recordSource({
     images,
+    size: { width: side, height: side, channels: 3 },
     labels,
     classes,
     notes,

@@ -1,7 +1,8 @@
 import { decodeImage } from '#runtime';
 import { DdpmError } from '../core/errors.ts';
+import type { Size } from '../image/fit.ts';
 import type { Pixels } from '../image/pixels.ts';
-import { decodePng } from '../image/png.ts';
+import { decodePng, pngHeadBytes, pngSize } from '../image/png.ts';
 import { hex } from './idx.ts';
 import { maxPixels } from './source.ts';
 
@@ -20,6 +21,15 @@ export function imageKind(bytes: Uint8Array): 'PNG' | 'JPEG' | 'WebP' | 'GIF' | 
   if (text.startsWith('\xff\xd8\xff')) return 'JPEG';
   if (/^RIFF.{4}WEBP/s.test(text)) return 'WebP';
   return /^GIF8[79]a/.test(text) ? 'GIF' : undefined;
+}
+
+/** The size of an image in a file: of a PNG by its head alone. @throws Error as `decodePixels`. */
+export async function measureImage(file: {
+  head(length: number): Promise<Uint8Array>;
+  read(): Promise<Uint8Array>;
+}): Promise<Size> {
+  const head = await file.head(pngHeadBytes);
+  return imageKind(head) === 'PNG' ? pngSize(head, { maxPixels }) : decodePixels(await file.read());
 }
 
 /**

@@ -1,4 +1,4 @@
-import { joinPlace, readBytes } from '#runtime';
+import { joinPlace, openFile, readBytes } from '#runtime';
 import { showPlace } from '../runtime/http.ts';
 import { cifarFiles, openCifar } from './cifar.ts';
 import { findFile } from './dataFile.ts';
@@ -25,7 +25,9 @@ export async function openFolder(
     return openCifar(found, folder, signal);
   }
   const read = (path: string) => () => readBytes(joinPlace(folder, path), { signal, maxBytes: maxImageBytes });
-  const files = paths.map((path) => ({ path, read: read(path) }));
+  const head = (path: string) => async (length: number) =>
+    (await openFile(joinPlace(folder, path), { signal }))?.read(0, length) ?? new Uint8Array();
+  const files = paths.map((path) => ({ path, read: read(path), head: head(path) }));
   const source = treeSource(files, labels);
   const other = paths.find((path) => /^[^/]*(ubyte|\.npy|\.safetensors|\.zip|\.bin)(\.gz)?$/.test(path));
   if (source.count === 0 && other !== undefined)

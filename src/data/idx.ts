@@ -1,7 +1,7 @@
 import { maxSide } from '../image/pixels.ts';
 import type { DataFile } from './dataFile.ts';
 import { findLabels } from './labelFile.ts';
-import { assertLength, type Records, recordSource } from './records.ts';
+import { assertLength, type LabelRecords, recordSource } from './records.ts';
 import { type ImageSource, invalid, maxPixels } from './source.ts';
 
 /**
@@ -22,9 +22,10 @@ export async function openIdx(file: DataFile, place: string | URL, signal?: Abor
   const { file: labels, notes } = await findLabels(place, signal);
   return recordSource({
     images: [images],
+    size: { width, height, channels },
     labelRecords: labels && (await openLabels(labels, count)),
     notes,
-    decode: (data, label) => ({ image: { data, width, height, channels }, label: label?.[0] }),
+    decode: (data) => ({ image: { data, width, height, channels } }),
   });
 }
 
@@ -56,11 +57,11 @@ export function hex(bytes: Uint8Array, begin = 0, end = 4): string {
   return Array.from(bytes.subarray(begin, end), (byte) => byte.toString(16).padStart(2, '0')).join(' ') || 'nothing';
 }
 
-async function openLabels(file: DataFile, images: number): Promise<Records> {
+async function openLabels(file: DataFile, images: number): Promise<LabelRecords> {
   const { shape, begin } = readIdxHeader(await file.head(mostHeader), file.name);
   const [count] = shape;
   if (shape.length !== 1 || count !== images) throw invalid(file.name, `${images} labels, one an image`, list(shape));
-  const records = { file, begin, bytes: 1, count };
+  const records = { file, begin, bytes: 1, count, decode: ([label]: Uint8Array) => label };
   assertLength(records, shape);
   return records;
 }

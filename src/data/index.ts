@@ -2,3 +2,4 @@ export type { ImageBatch } from '../core/dataset.ts';
 export { type Dataset, openDataset } from './dataset.ts';
 export type { Crop, DatasetOptions } from './options.ts';
 export type { DatasetProblem } from './reader.ts';
+export { type DatasetSummary, summarizeDataset } from './summary.ts';

@@ -1,3 +1,4 @@
+import type { Size } from '../image/fit.ts';
 import type { Pixels } from '../image/pixels.ts';
 import type { DataFile } from './dataFile.ts';
 import { type ImageSource, invalid, type StoredImage } from './source.ts';
@@ -16,18 +17,28 @@ export type Decoded = { readonly image: Pixels; readonly label?: number } | { re
 interface RecordFormat extends Pick<ImageSource, 'labels' | 'classes' | 'notes'> {
   /** One after the other. */
   readonly images: readonly Records[];
+  readonly size: Size;
   /** As many, where they are not within the records of the images. */
-  readonly labelRecords?: Records;
-  decode(image: Uint8Array, label?: Uint8Array): Decoded;
+  readonly labelRecords?: LabelRecords;
+  decode(image: Uint8Array): Decoded;
+}
+
+/** Records of a label each. */
+export interface LabelRecords extends Records {
+  decode(label: Uint8Array): number;
 }
 
 /** The images of files in which all have the same length. */
-export function recordSource({ images, labelRecords, decode, ...about }: RecordFormat): ImageSource {
+export function recordSource({ images, size, labelRecords, decode, ...about }: RecordFormat): ImageSource {
   return {
     ...about,
     count: images.reduce((sum, { count }) => sum + count, 0),
+    async *sizes() {
+      yield size;
+    },
+    readLabels: labelRecords && (() => readLabels(labelRecords, 0)),
     async *read(first): AsyncGenerator<StoredImage> {
-      const labels = labelRecords && readRecords(labelRecords, first);
+      const labels = labelRecords && readLabels(labelRecords, first);
       let before = 0;
       try {
         for (const part of images) {
@@ -36,7 +47,9 @@ export function recordSource({ images, labelRecords, decode, ...about }: RecordF
           before += part.count;
           for await (const record of readRecords(part, index)) {
             const label = await labels?.next();
-            yield { name: `${prefix}image ${index++}`, ...decode(record, label?.value ?? undefined) };
+            const decoded = decode(record);
+            const name = `${prefix}image ${index++}`;
+            yield { name, ...decoded, ...(label && 'image' in decoded && { label: label.value ?? undefined }) };
           }
         }
         // past the last: a damaged end is noticed there only
@@ -53,6 +66,10 @@ export function assertLength({ file, begin, bytes, count }: Records, shape: read
   const expected = begin + bytes * count;
   if (file.size !== undefined && file.size !== expected)
     throw invalid(file.name, `${expected} bytes for shape [${shape.join(', ')}]`, file.size);
+}
+
+async function* readLabels(records: LabelRecords, first: number): AsyncGenerator<number, void> {
+  for await (const record of readRecords(records, first)) yield records.decode(record);
 }
 
 async function* readRecords({ file, begin, bytes, count }: Records, first: number): AsyncGenerator<Uint8Array, void> {

@@ -1,4 +1,5 @@
 import { DdpmError } from '../core/errors.ts';
+import type { Size } from '../image/fit.ts';
 import type { Pixels } from '../image/pixels.ts';
 
 /** The most pixels that an image may have. */
@@ -16,6 +17,10 @@ export interface ImageSource {
   readonly notes: readonly string[];
   /** The images from the one of index `first` on. */
   read(first: number, signal?: AbortSignal): AsyncGenerator<StoredImage>;
+  /** The size of every image that can be read, by as little of it as tells; one size where all images share it. */
+  sizes(signal?: AbortSignal): AsyncIterable<Size>;
+  /** The labels, where they are stored apart from images. */
+  readLabels?(): AsyncIterable<number>;
 }
 
 /** An image as it is stored, or why there is none. `name` tells which of the dataset it is. */

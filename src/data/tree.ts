@@ -1,4 +1,4 @@
-import { decodePixels, isImageName } from './decode.ts';
+import { decodePixels, isImageName, measureImage } from './decode.ts';
 import { naturalOrder } from './naturalOrder.ts';
 import type { ImageSource, StoredImage } from './source.ts';
 
@@ -8,6 +8,8 @@ export interface TreeFile {
   readonly path: string;
   /** Its bytes, few enough to hold. */
   read(): Promise<Uint8Array>;
+  /** Its first bytes: `length`, or more or fewer where that is less work. */
+  head(length: number): Promise<Uint8Array>;
 }
 
 /**
@@ -28,6 +30,13 @@ export function treeSource(files: readonly TreeFile[], labels?: readonly string[
       ...notesOn(visible.filter(({ path }) => !isImageName(path))),
       ...(classes ? [] : ['no labels: the images are not in subfolders']),
     ],
+    async *sizes(signal) {
+      for (const file of images) {
+        signal?.throwIfAborted();
+        const size = await measureImage(file).catch(() => undefined);
+        if (size) yield size;
+      }
+    },
     async *read(first, signal): AsyncGenerator<StoredImage> {
       for (const { path, read } of images.slice(first)) {
         const name = printable(path);

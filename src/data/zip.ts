@@ -20,10 +20,10 @@ export async function openZip({ stored, name }: DataFile, labels?: readonly stri
   });
   const files = entries
     .filter((entry) => !entry.directory)
-    .map((entry) => ({
-      path: entry.filename.replaceAll('\\', '/').replace(/^(\.\/)+/, ''),
-      read: () => unpack(entry),
-    }));
+    .map((entry) => {
+      const read = () => unpack(entry);
+      return { path: entry.filename.replaceAll('\\', '/').replace(/^(\.\/)+/, ''), read, head: read };
+    });
   if (files.length > 0 && files.every(({ path }) => path.endsWith('.npy')))
     throw invalid(name, 'an archive of images', '.npy files: unpack it, and name one of them');
   return treeSource(withoutCommonFolder(files), labels);

@@ -11,20 +11,31 @@ export const pngSignature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x
 
 /** The chunks of a PNG file up to its end, as views of it. @throws RangeError for damaged bytes. */
 export function readChunks(bytes: Uint8Array): Chunk[] {
-  if (!pngSignature.every((byte, i) => bytes[i] === byte)) throw wrongValue('bytes', 'a PNG file', bytes);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const chunks: Chunk[] = [];
-  for (let at = pngSignature.length; at + 12 <= bytes.length; ) {
-    const length = view.getUint32(at);
-    if (at + 12 + length > bytes.length) throw damaged(`a chunk at byte ${at} within the file`, `${length} bytes`);
-    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    if (view.getUint32(at + 8 + length) !== crc32(bytes.subarray(at + 4, at + 8 + length)))
-      throw damaged(`the checksum of the chunk at byte ${at}`, 'another');
-    chunks.push({ type, data: bytes.subarray(at + 8, at + 8 + length) });
+  const chunks = [readFirstChunk(bytes)];
+  for (let at = pngSignature.length; ; ) {
+    const { type, data } = chunks[chunks.length - 1];
     if (type === 'IEND') return chunks;
-    at += 12 + length;
+    at += 12 + data.length;
+    if (at + 12 > bytes.length) throw damaged('a last chunk IEND', 'none');
+    chunks.push(readChunk(bytes, at));
   }
-  throw damaged('a last chunk IEND', 'none');
+}
+
+/** The first chunk of a PNG file, of which no more is needed. @throws RangeError for damaged bytes. */
+export function readFirstChunk(bytes: Uint8Array): Chunk {
+  if (!pngSignature.every((byte, i) => bytes[i] === byte)) throw wrongValue('bytes', 'a PNG file', bytes);
+  if (bytes.length < pngSignature.length + 12) throw damaged('a last chunk IEND', 'none');
+  return readChunk(bytes, pngSignature.length);
+}
+
+function readChunk(bytes: Uint8Array, at: number): Chunk {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = view.getUint32(at);
+  if (at + 12 + length > bytes.length) throw damaged(`a chunk at byte ${at} within the file`, `${length} bytes`);
+  if (view.getUint32(at + 8 + length) !== crc32(bytes.subarray(at + 4, at + 8 + length)))
+    throw damaged(`the checksum of the chunk at byte ${at}`, 'another');
+  const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+  return { type, data: bytes.subarray(at + 8, at + 8 + length) };
 }
 
 /** A PNG file of chunks. */

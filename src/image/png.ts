@@ -1,7 +1,8 @@
 import { convertIndexedToRgb, type DecodedPng, decode, encode } from 'fast-png';
 import { assertInteger } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
-import { type Chunk, damaged, readChunks, writeChunks } from './chunks.ts';
+import { type Chunk, damaged, readChunks, readFirstChunk, writeChunks } from './chunks.ts';
+import type { Size } from './fit.ts';
 import { assertPixels, maxSide, type Pixels } from './pixels.ts';
 
 /** A PNG file of an image, 8 bits a channel; the same image gives the same bytes. */
@@ -22,7 +23,7 @@ export function encodePng(image: Pixels): Uint8Array {
  */
 export async function decodePng(bytes: Uint8Array, options: { readonly maxPixels?: number } = {}): Promise<Pixels> {
   if (!(bytes instanceof Uint8Array)) throw wrongKind('bytes', 'a Uint8Array', bytes);
-  const { maxPixels = 2 ** 24 } = options;
+  const { maxPixels = mostPixels } = options;
   assertInteger(maxPixels, 'maxPixels', 1, maxSide ** 2);
   const chunks = readChunks(bytes);
   const header = readHeader(chunks[0], maxPixels);
@@ -39,6 +40,21 @@ export async function decodePng(bytes: Uint8Array, options: { readonly maxPixels
   }
 }
 
+/** The bytes at the beginning of a PNG file that `pngSize` needs. */
+export const pngHeadBytes = 33;
+
+/**
+ * The size of the image in a PNG file by its first bytes, and the channels that it decodes to; a palette counts as RGB,
+ * for whether it has transparent colours is written further on.
+ *
+ * @throws RangeError as `decodePng`
+ */
+export function pngSize(head: Uint8Array, options: { readonly maxPixels?: number } = {}): Size {
+  const { width, height, colour } = readHeader(readFirstChunk(head), options.maxPixels ?? mostPixels);
+  return { width, height, channels: colour === 0 ? 1 : colour === 4 || colour === 6 ? 4 : 3 };
+}
+
+const mostPixels = 2 ** 24;
 const indexed = 3;
 // colour type -> depths and channels: table 11.1 of the PNG standard
 const colours: Readonly<Record<number, { readonly depths: readonly number[]; readonly channels: number }>> = {
@@ -49,8 +65,8 @@ const colours: Readonly<Record<number, { readonly depths: readonly number[]; rea
   6: { depths: [8, 16], channels: 4 },
 };
 
-/** Colour type, and the most bytes that the unpacked lines of such an image take. */
-function readHeader({ type, data }: Chunk, maxPixels: number): { colour: number; bytes: number } {
+/** Size, colour type, and the most bytes that the unpacked lines of such an image take. */
+function readHeader({ type, data }: Chunk, maxPixels: number) {
   if (type !== 'IHDR' || data.length !== 13) throw damaged('a header of 13 bytes first', type);
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
@@ -60,7 +76,7 @@ function readHeader({ type, data }: Chunk, maxPixels: number): { colour: number;
   if (width < 1 || height < 1 || width > maxSide || height > maxSide || width * height > maxPixels)
     throw damaged(`at most ${maxPixels} pixels, ${maxSide} a side`, `${width}x${height}`);
   // interlaced images have up to twice the lines, each with a filter byte
-  return { colour, bytes: 2 * height * (Math.ceil((width * kind.channels * depth) / 8) + 1) };
+  return { width, height, colour, bytes: 2 * height * (Math.ceil((width * kind.channels * depth) / 8) + 1) };
 }
 
 // deflate packs at most 1032 to 1: https://zlib.net/zlib_tech.html
