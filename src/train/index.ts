@@ -18,6 +18,9 @@ export { defaultsFor, type ParsedTraining, parseTrainingConfig } from './config.
 export type { DataSummary } from './configDefaults.ts';
 export { type TrainingConfig, type TrainingInput, trainingSchema } from './configSchema.ts';
 export { type DiffusersModel, writeDiffusersFolder } from './diffusers.ts';
+export { type Feed, type FeedBatch, type FeedOptions, type FeedPosition, openFeed } from './feed.ts';
+export { type HeldOutOptions, heldOut } from './heldOut.ts';
 export { type InitializeOptions, initializeParameters } from './initialize.ts';
+export type { FeedSource } from './intake.ts';
 export { type LossGraph, type LossGraphOptions, type LossKind, lossGraph } from './lossGraph.ts';
 export { type CheckpointStore, folderStore } from './store.ts';
