@@ -80,6 +80,29 @@ export function safetensorsLayout(head: Uint8Array, size: number, name: string):
 }
 
 /**
+ * What a safetensors file says of itself: the texts of its `__metadata__`, by their keys; none where it has none.
+ *
+ * @throws DdpmError `model-invalid` for a damaged header, or metadata that are no texts
+ */
+export function safetensorsMetadata(bytes: Uint8Array, name: string): ReadonlyMap<string, string> {
+  const { __metadata__: metadata = {} } = readHeader(bytes, name).header;
+  const what = `${name}: "__metadata__"`;
+  if (!isObject(metadata)) throw invalid(what, 'an object', show(metadata));
+  const texts = Object.entries(metadata).map(([key, value]) => {
+    if (typeof value !== 'string') throw invalid(`${what}: ${show(key)}`, 'a text', show(value));
+    return [key, value] as const;
+  });
+  return new Map(texts);
+}
+
+/** A tensor as a file stores it; float32 numbers are not copied. */
+export function asStored(tensor: Tensor | StoredTensor): StoredTensor {
+  if ('dtype' in tensor) return tensor;
+  const { data, shape } = tensor;
+  return { dtype: 'F32', shape, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+}
+
+/**
  * The values of a stored tensor as float32: a view where they are aligned float32 already, else a copy. Values that
  * float32 cannot hold are rounded to nearest.
  *
@@ -227,15 +250,11 @@ function repeatedKey(text: string): string | undefined {
 }
 
 function stored(key: string, tensor: Tensor | StoredTensor): StoredTensor {
-  const { shape, data } = tensor;
   if (key === '__metadata__') throw wrongValue('tensors', 'another name for a tensor', key);
-  if (!('dtype' in tensor)) {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    return stored(key, { dtype: 'F32', shape, data: bytes });
-  }
-  const expected = sizeOf(shape) * ITEM_SIZES[tensor.dtype];
+  const { dtype, shape, data } = asStored(tensor);
+  const expected = sizeOf(shape) * ITEM_SIZES[dtype];
   if (data.length !== expected) throw wrongValue(key, `${expected} bytes for ${show(shape)}`, data.length);
-  return tensor;
+  return { dtype, shape, data };
 }
 
 // an object literal would put keys that look like numbers first

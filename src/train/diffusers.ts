@@ -3,9 +3,8 @@ import { configObject, parseSchedulerConfig, type SchedulerConfig } from '../cor
 import type { Tensor } from '../core/tensor.ts';
 import type { UNetConfig } from '../core/unetConfig.ts';
 import { type Labels, parseLabels } from '../model/labels.ts';
-import { sameNumbers, storedName } from '../onnx/parameters.ts';
+import { todaysParameters } from '../onnx/namedParameters.ts';
 import { type StoredTensor, writeSafetensors } from '../onnx/safetensors.ts';
-import { unetParameters } from '../onnx/unet2d.ts';
 
 /** A model, in the parts that a diffusers folder has. */
 export interface DiffusersModel {
@@ -32,7 +31,7 @@ export function writeDiffusersFolder(model: DiffusersModel): Map<string, Uint8Ar
   const scheduler = schedulerJson(model.scheduler);
   const files = new Map<string, Uint8Array>([
     ['config.json', json({ _class_name: 'UNet2DModel', _diffusers_version: diffusersVersion, ...unetJson(config) })],
-    ['diffusion_pytorch_model.safetensors', writeSafetensors(todaysParameters(config, parameters), { format: 'pt' })],
+    ['diffusion_pytorch_model.safetensors', writeSafetensors(networkParameters(config, parameters), { format: 'pt' })],
     ['scheduler_config.json', json(scheduler)],
     ['model_index.json', json(pipelineJson(String(scheduler._class_name)))],
   ]);
@@ -95,31 +94,12 @@ function pipelineJson(scheduler: string) {
   };
 }
 
-/** The parameters of the network, all of them and no others, under today's names and in today's shapes. */
-function todaysParameters(config: UNetConfig, tensors: ReadonlyMap<string, Tensor | StoredTensor>) {
-  const shapes = unetParameters(config, (name) => storedName(tensors, name) !== undefined);
-  const left = new Set(tensors.keys());
-  const renamed = new Map<string, StoredTensor>();
-  for (const [name, shape] of shapes) {
-    const key = storedName(tensors, name);
-    const expected = `parameter ${show(name)} expected shape [${shape.join(', ')}]`;
-    if (key === undefined) throw new DdpmError('model-invalid', `${expected}, got no such parameter`);
-    const tensor = stored(tensors.get(key)!);
-    if (!sameNumbers(tensor.shape, shape))
-      throw new DdpmError('model-invalid', `${expected}, got [${tensor.shape.join(', ')}]`);
-    renamed.set(name, { ...tensor, shape });
-    left.delete(key);
-  }
-  const [spare] = left;
-  if (spare !== undefined)
-    throw new DdpmError('model-invalid', `parameters expected those of the network only, got ${show(spare)} too`);
-  return renamed;
-}
-
-function stored(tensor: Tensor | StoredTensor): StoredTensor {
-  if ('dtype' in tensor) return tensor;
-  const { data, shape } = tensor;
-  return { dtype: 'F32', shape, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+/** The parameters of the network, all of them and no others. */
+function networkParameters(config: UNetConfig, tensors: ReadonlyMap<string, Tensor | StoredTensor>) {
+  const { parameters, unused } = todaysParameters(config, tensors);
+  if (unused.length > 0)
+    throw new DdpmError('model-invalid', `parameters expected those of the network only, got ${show(unused[0])} too`);
+  return parameters;
 }
 
 function snakeCase(key: string): string {
