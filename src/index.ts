@@ -57,7 +57,7 @@ export type {
   SimpleEvaluation,
   TimestepEstimate,
 } from './evaluate/types.ts';
-export type { LoadOptions, Model, SessionDenoiser } from './model/types.ts';
+export type { LoadOptions, LoraSource, Model, ScaledLora, SessionDenoiser } from './model/types.ts';
 export {
   type InterpolateOptions,
   loadPipeline,

@@ -1,13 +1,17 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import { kindOf } from '#runtime';
+import { bundledModel, kindOf } from '#runtime';
 import { DdpmError, wrongValue } from '../core/errors.ts';
+import type { MergedFiles } from '../model/lora.ts';
+import type { ScaledLora } from '../model/types.ts';
+import { addLoraFlag } from './flags.ts';
 import { withOutputs } from './output.ts';
 
 interface ConvertFlags {
   out: string;
   dtype: 'fp32' | 'fp16';
+  lora?: ScaledLora[];
   json?: boolean;
 }
 
@@ -15,30 +19,27 @@ const examples = `
 Examples:
   $ ddpm-wasm convert ./my-diffusers-model --out ./converted
   $ ddpm-wasm convert ./my-diffusers-model --out model.onnx --dtype fp16
+  $ ddpm-wasm convert fashion --lora boots.safetensors --out ./boots
 `;
 
 export function convertCommand(): Command {
-  return new Command('convert')
+  const command = new Command('convert')
     .description('Turn a diffusers UNet2DModel checkpoint into an ONNX model, without Python.')
     .argument('<checkpoint>', 'a diffusers folder: config.json and safetensors weights, or URL of one')
     .requiredOption('--out <path>', 'a folder for the model, or an .onnx file whose configs go beside it')
-    .addOption(new Option('--dtype <type>', 'how weights are stored').choices(['fp32', 'fp16']).default('fp32'))
+    .addOption(new Option('--dtype <type>', 'how weights are stored').choices(['fp32', 'fp16']).default('fp32'));
+  return addLoraFlag(command)
     .option('--json', 'print one JSON object about the model')
     .addHelpText('after', examples)
     .action(convert);
 }
 
-async function convert(source: string, { out, dtype, json }: ConvertFlags): Promise<void> {
+async function convert(source: string, { out, dtype, lora, json }: ConvertFlags): Promise<void> {
   const isFile = out.toLowerCase().endsWith('.onnx');
   if (!isFile && path.extname(out) === '.ddpm') throw wrongValue('out', 'a folder or a file ending in .onnx', out);
-  const [{ readFolder }, { convertCheckpoint }] = await Promise.all([
-    import('../model/folder.ts'),
-    import('../onnx/convert.ts'),
-  ]);
-  if ((await kindOf(source)) !== 'folder')
-    throw new DdpmError('model-not-found', `${source}: expected a folder with config.json and safetensors weights`);
-  const { network, config, schedulerConfig, labels, sampling } = await readFolder({ place: source });
-  if (network.kind === 'onnx') throw new DdpmError('model-invalid', `${source}: it is an ONNX model already`);
+  const { files, notes: assumed } = await checkpointOf(source, lora);
+  const { config, schedulerConfig, labels, sampling, network } = files;
+  const { convertCheckpoint } = await import('../onnx/convert.ts');
   const model = convertCheckpoint({ config, weights: network.tensors, dtype });
 
   const folder = isFile ? path.dirname(out) : out;
@@ -55,7 +56,11 @@ async function convert(source: string, { out, dtype, json }: ConvertFlags): Prom
   const graph = isFile ? out : path.join(out, 'model.onnx');
   const { written, kept } = await writeAll([...texts, { file: graph, content: model.bytes }], isFile);
 
-  const notes = [...model.notes, ...kept.map((file) => `${file} is another one already and was left as it is`)];
+  const notes = [
+    ...assumed,
+    ...model.notes,
+    ...kept.map((file) => `${file} is another one already and was left as it is`),
+  ];
   const report = { out: graph, bytes: model.bytes.length, dtype, shape: model.shape, classes: model.classes };
   if (json) console.log(JSON.stringify({ ...report, files: written, notes }));
   else {
@@ -63,6 +68,22 @@ async function convert(source: string, { out, dtype, json }: ConvertFlags): Prom
     const size = (model.bytes.length / 1e6).toFixed(2);
     console.log(`${graph}: ${size} MB of ${dtype}, images of ${model.shape.join('x')}`);
   }
+}
+
+/** The checkpoint of a diffusers folder or, with something to merge into it, of any model whose weights have names. */
+async function checkpointOf(source: string, lora: ScaledLora[] | undefined): Promise<MergedFiles> {
+  const kind = await kindOf((await bundledModel(source)) ?? source);
+  if (kind === 'missing' || (kind === 'file' && !lora))
+    throw new DdpmError('model-not-found', `${source}: expected a folder with config.json and safetensors weights`);
+  const { findModel } = await import('../model/find.ts');
+  const { name, files } = await findModel(source);
+  if (lora) {
+    const { mergeLoras } = await import('../model/lora.ts');
+    return mergeLoras(files, lora, { name });
+  }
+  const { network } = files;
+  if (network.kind === 'onnx') throw new DdpmError('model-invalid', `${source}: it is an ONNX model already`);
+  return { files: { ...files, network }, notes: [] };
 }
 
 /** Writes files whole; beside an .onnx file, a config of the user's that says something else is left alone. */

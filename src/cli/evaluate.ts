@@ -31,7 +31,8 @@ async function evaluate(source: string, flags: EvaluateFlags): Promise<void> {
   const signal = interruptSignal();
   await withOutputs([flags.report], async ([report]) => {
     const { loadPipeline } = await import('../pipeline.ts');
-    const pipeline = await loadPipeline(source, { device: flags.device, batch: flags.batch, signal });
+    const { device, batch, lora } = flags;
+    const pipeline = await loadPipeline(source, { device, batch, lora, signal });
     try {
       for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
       const data = await openData(pipeline, flags.data, flags, flags.first);

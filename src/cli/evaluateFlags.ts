@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import { wrongValue } from '../core/errors.ts';
 import { type Metric, metrics } from '../evaluate/types.ts';
+import type { ScaledLora } from '../model/types.ts';
 import type { Device } from '../runtime/types.ts';
-import { deviceOption, number, seed } from './flags.ts';
+import { addLoraFlag, deviceOption, number, seed } from './flags.ts';
 
 /** The flags of `evaluate`, as commander parses them. */
 export interface EvaluateFlags {
@@ -23,6 +24,7 @@ export interface EvaluateFlags {
   background?: string;
   strict?: boolean;
   batch: number;
+  lora?: ScaledLora[];
   device: Device;
   report?: string;
   json?: boolean;
@@ -30,7 +32,7 @@ export interface EvaluateFlags {
 
 /** Adds what is measured, of what and how; where it is shown is up to the command. */
 export function addEvaluateFlags(command: Command): Command {
-  return command
+  return addLoraFlag(command)
     .requiredOption('--data <place>', 'images: idx (.gz), CIFAR-10 batches, .zip, .npy, .safetensors, or a folder')
     .addOption(
       new Option('--metrics <list>', `any of ${metrics.join(', ')}`)

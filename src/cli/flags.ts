@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { wrongValue } from '../core/errors.ts';
 import { samplers, timestepSpacings, varianceTypes } from '../core/schedulerConfig.ts';
 import type { PlanOptions } from '../diffusion/plan.ts';
+import type { ScaledLora } from '../model/types.ts';
 import { devices } from '../runtime/types.ts';
 
 /** The model that commands take when none is named. */
@@ -44,6 +45,21 @@ export function planOptions(flags: PlanFlags): PlanOptions {
 /** Where the network runs. */
 export function deviceOption(): Option {
   return new Option('--device <where>', 'where the network runs').choices(devices).default('auto');
+}
+
+/** Adds the flag for low-rank changes to the model, which may be given several times. */
+export function addLoraFlag(command: Command): Command {
+  const text = 'merge a LoRA into the weights: a .safetensors file or its folder, and how much of it; may be repeated';
+  return command.option('--lora <file[=scale]>', text, (value: string, before: ScaledLora[] = []) => [
+    ...before,
+    scaledLora(value),
+  ]);
+}
+
+// what follows the last = is the scale if it is a number, else part of the name
+function scaledLora(text: string): ScaledLora {
+  const [, source, scale] = /^(.+)=([-+]?[\d.]+(?:e[-+]?\d+)?)$/i.exec(text) ?? [];
+  return source !== undefined && Number.isFinite(Number(scale)) ? { source, scale: Number(scale) } : { source: text };
 }
 
 /** Reads a decimal number; the library checks its range. */

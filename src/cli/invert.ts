@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import type { Tensor } from '../core/tensor.ts';
+import type { ScaledLora } from '../model/types.ts';
 import type { Pipeline, SampleOptions } from '../pipeline.ts';
 import type { Device } from '../runtime/types.ts';
-import { classes, defaultModel, deviceOption, file, number } from './flags.ts';
+import { addLoraFlag, classes, defaultModel, deviceOption, file, number } from './flags.ts';
 import { readImages } from './input.ts';
 import { withOutputs } from './output.ts';
 import { interruptSignal, progressBar } from './progress.ts';
@@ -15,6 +16,7 @@ interface InvertFlags {
   refine?: number;
   class?: (number | string)[];
   batch?: number;
+  lora?: ScaledLora[];
   device: Device;
   json?: boolean;
 }
@@ -28,7 +30,7 @@ Examples:
 `;
 
 export function invertCommand(): Command {
-  return new Command('invert')
+  const command = new Command('invert')
     .description('Find the noise that a model makes given images from (DDIM backwards).')
     .argument('<images...>', 'PNG files of the size of the model’s images, or a whole multiple of it')
     .option('--model <model>', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel)
@@ -41,7 +43,8 @@ export function invertCommand(): Command {
     .option('--steps <n>', 'steps each way (default: 100)', number('--steps'))
     .option('--refine <n>', 'more network calls a step, which make it more exact (default: 1)', number('--refine'))
     .option('--class <list>', 'one class for all or one for each (default: none, where the model knows it)', classes)
-    .option('--batch <n>', 'images in one network call', number('--batch'))
+    .option('--batch <n>', 'images in one network call', number('--batch'));
+  return addLoraFlag(command)
     .addOption(deviceOption())
     .option('--json', 'print one JSON object about the run')
     .addHelpText('after', examples)
@@ -52,7 +55,8 @@ async function invert(files: string[], flags: InvertFlags): Promise<void> {
   const signal = interruptSignal();
   await withOutputs([flags.out, flags.reconstruct], async ([latentFile, png]) => {
     const { inversionOptions, loadPipeline, reconstructionOptions } = await import('../pipeline.ts');
-    const pipeline = await loadPipeline(flags.model, { device: flags.device, batch: flags.batch, signal });
+    const { device, batch, lora } = flags;
+    const pipeline = await loadPipeline(flags.model, { device, batch, lora, signal });
     try {
       for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
       const { model, engine } = pipeline;

@@ -2,10 +2,12 @@ import { Command, Option } from 'commander';
 import { samplers } from '../core/schedulerConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { Plan } from '../diffusion/plan.ts';
+import type { ScaledLora } from '../model/types.ts';
 import type { Pipeline, SampleOptions } from '../pipeline.ts';
 import type { Device } from '../runtime/types.ts';
 import { addEditFlags, type EditFlags, editOptions } from './edit.ts';
 import {
+  addLoraFlag,
   addPlanFlags,
   classes,
   defaultModel,
@@ -30,6 +32,7 @@ interface SampleFlags extends PlanFlags, EditFlags {
   class?: (number | string)[];
   guidance?: number;
   guidanceRescale?: number;
+  lora?: ScaledLora[];
   device: Device;
   columns?: number;
   scale?: number;
@@ -44,6 +47,7 @@ Examples:
   $ ddpm-wasm sample --sampler dpm-solver++ --karras --steps 10 --out quick.png
   $ ddpm-wasm sample ./my-diffusers-model --rng torch --seed 0 --raw images.safetensors
   $ ddpm-wasm sample model.onnx --animate denoising.png
+  $ ddpm-wasm sample --lora boots.safetensors=0.8 --out boots.png
   $ ddpm-wasm sample --init shoe.png --strength 0.6 --class Sneaker
   $ ddpm-wasm sample --init shoe.png --mask sole.png --sampler ddpm --steps 250 --jump-count 10
   $ ddpm-wasm sample --interpolate 1,2 --count 10 --columns 10
@@ -78,7 +82,7 @@ export function sampleCommand(): Command {
     .option('--guidance-rescale <phi>', 'take back contrast that guidance adds, 0 to 1', number('--guidance-rescale'));
   // inversion starts from images, which there is no flag for
   const starting = samplers.filter((name) => name !== 'ddim-inverse');
-  return addEditFlags(addPlanFlags(command, starting))
+  return addLoraFlag(addEditFlags(addPlanFlags(command, starting)))
     .addOption(deviceOption())
     .option('--columns <n>', 'columns of the grid', number('--columns'))
     .option('--scale <n>', 'enlarge pixels n times', number('--scale'))
@@ -92,7 +96,8 @@ async function sample(source: string, flags: SampleFlags): Promise<void> {
   const signal = interruptSignal();
   await withOutputs([out, flags.raw, flags.animate], async ([png, raw, animation]) => {
     const { loadPipeline } = await import('../pipeline.ts');
-    const pipeline = await loadPipeline(source, { device: flags.device, batch: flags.batch, signal });
+    const { device, batch, lora } = flags;
+    const pipeline = await loadPipeline(source, { device, batch, lora, signal });
     try {
       for (const note of pipeline.notes) if (!flags.json) console.error(`note: ${note}`);
       const options = await sampleOptions(pipeline, flags, signal);

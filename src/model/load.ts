@@ -1,18 +1,11 @@
-import { folderOf } from '#runtime';
 import { assertInteger } from '../core/assert.ts';
 import { wrongKind, wrongValue } from '../core/errors.ts';
-import { type ModelFiles, prepareOnnx, readFolder, readOnnxFile } from './folder.ts';
+import { findModel } from './find.ts';
+import type { ModelFiles } from './folder.ts';
 import type { JsonObject } from './json.ts';
 import { type Classes, joinLabels } from './labels.ts';
-import { placeOf } from './place.ts';
 import { type OpenOptions, openSession } from './session.ts';
 import type { LoadOptions, Model, SessionDenoiser } from './types.ts';
-
-/** A model found: what to call it, and its parts. */
-interface Found {
-  readonly name: string;
-  readonly files: ModelFiles;
-}
 
 /** A network ready to be opened, and how many class labels it knows. */
 interface Graph {
@@ -30,27 +23,33 @@ interface Graph {
  * A bundled name wins over a folder of that name: `./fashion` is the folder. Only a string that starts with http:// or
  * https:// reaches the network.
  *
+ * With `lora` the network is built anew from its weights and config.json, the LoRA merged into them.
+ *
  * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable`, `out-of-memory`.
  */
 export async function loadModel(source: string | URL | Uint8Array, options: LoadOptions = {}): Promise<Model> {
   assertSize(options.size);
-  const { name, files } = await find(source, options);
+  const { name, files: found } = await findModel(source, options);
+  const { files, notes } = await withLora(found, name, options);
   const graph = await graphOf(files, name, options);
   const denoiser = await openSession(graph.bytes, graph.open);
   try {
     assertSizeOf(denoiser, options.size);
-    return modelOf(name, files, { denoiser, ...graph });
+    return modelOf(name, files, { denoiser, ...graph, notes: [...notes, ...graph.notes] });
   } catch (error) {
     await denoiser.dispose();
     throw error;
   }
 }
 
-async function find(source: string | URL | Uint8Array, { signal }: LoadOptions): Promise<Found> {
-  if (source instanceof Uint8Array) return { name: 'model', files: { network: await prepareOnnx(source, 'model') } };
-  const { kind, place, name, title } = await placeOf(source);
-  if (kind === 'folder') return { name: title, files: await readFolder({ place, signal }) };
-  return { name: title, files: await readOnnxFile({ place: folderOf(place), signal }, name) };
+async function withLora(
+  files: ModelFiles,
+  name: string,
+  { lora, signal }: LoadOptions,
+): Promise<{ files: ModelFiles; notes: readonly string[] }> {
+  if (lora === undefined) return { files, notes: [] };
+  const { mergeLoras } = await import('./lora.ts');
+  return mergeLoras(files, lora, { name, signal });
 }
 
 async function graphOf({ network, config }: ModelFiles, name: string, options: LoadOptions): Promise<Graph> {

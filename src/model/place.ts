@@ -23,7 +23,7 @@ export async function placeOf(source: string | URL): Promise<Place> {
     throw wrongKind('source', 'a path, a URL, a bundled name or the bytes of an .onnx file', source);
   if (source === '') throw wrongValue('source', 'a path, a URL or a bundled name', source);
   const bundled = typeof source === 'string' ? await bundledModel(source) : undefined;
-  const place = bundled ?? (typeof source === 'string' && isHttp(source) ? urlOf(source) : source);
+  const place = bundled ?? pathOrUrl(source);
   const name = nameOf(place);
   const kind = await kindOf(place);
   if (kind === 'missing')
@@ -32,13 +32,15 @@ export async function placeOf(source: string | URL): Promise<Place> {
   return { kind, place, name, title: kind === 'file' ? fileTitle(place) : name };
 }
 
-function urlOf(source: string): URL {
+/** A string that starts with http:// or https:// as a URL. */
+export function pathOrUrl(source: string | URL): string | URL {
+  if (source instanceof URL || !isHttp(source)) return source;
   if (!URL.canParse(source)) throw wrongValue('source', 'a URL', source);
   return new URL(source);
 }
 
 /** The last part of a path or URL. */
-function nameOf(place: string | URL): string {
+export function nameOf(place: string | URL): string {
   const path = place instanceof URL ? place.pathname : place;
   return path.split(/[/\\]/).findLast((part) => part !== '' && part !== '.') ?? 'model';
 }

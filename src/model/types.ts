@@ -41,8 +41,22 @@ export interface SessionDenoiser {
   dispose(): Promise<void>;
 }
 
+/** A LoRA: a .safetensors file by path or URL, a folder as peft's save_pretrained leaves it, or the file's bytes. */
+export type LoraSource = string | URL | Uint8Array;
+
+/** A LoRA, and how much of it: `scale` 1 (default) is what was trained, 0 nothing, less than 0 the opposite. */
+export interface ScaledLora {
+  readonly source: LoraSource;
+  readonly scale?: number;
+}
+
 /** How to load a model. */
 export interface LoadOptions extends SessionOptions {
+  /**
+   * Low-rank changes to merge into the weights, one or several, whose sum is taken: of a diffusers folder, or of a model
+   * that ddpm-wasm converted from one, beside its config.json.
+   */
+  readonly lora?: LoraSource | ScaledLora | readonly (LoraSource | ScaledLora)[];
   /** Cancels reading and downloads. */
   readonly signal?: AbortSignal;
   /** Height and width of an image, for a graph that leaves them open. */

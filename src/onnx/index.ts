@@ -22,6 +22,7 @@ export {
 } from './graph.ts';
 export { decodeHalf, encodeHalf, floatToHalf, halfToFloat } from './half.ts';
 export { type FeatureMap, Layers } from './layers.ts';
+export { type Lora, type LoraLayer, mergeLora, readLora } from './lora.ts';
 export { type NamedParameters, readParameters, todaysParameters } from './namedParameters.ts';
 export { RATES, reduceGraph, type UpdateOptions, updateGraph } from './optimizer.ts';
 export {

@@ -121,7 +121,9 @@ describe('what a user loads', () => {
       const rooms = new Set([...eager].filter((file) => file.startsWith('dist/')).map((file) => file.split('/')[1]));
       const unwanted = ['cli', 'train', 'serve', 'image', 'data', 'metrics', 'evaluate', 'report'];
       expect([...rooms].filter((room) => unwanted.includes(room))).toEqual([]);
-      expect([...eager].filter((file) => /onnx\/(convert|unet2d|graph|gradients)/.test(file))).toEqual([]);
+      expect(
+        [...eager].filter((file) => /onnx\/(convert|unet2d|graph|gradients|lora|named)|model\/lora/.test(file)),
+      ).toEqual([]);
       expect([...eager].filter((file) => /commander|cli-progress|fast-png|ml-matrix/.test(file))).toEqual([]);
     },
   );

@@ -1,0 +1,25 @@
+import { folderOf } from '#runtime';
+import { type ModelFiles, prepareOnnx, readFolder, readOnnxFile } from './folder.ts';
+import { placeOf } from './place.ts';
+
+/** A model found: what to call it, and its parts. */
+export interface FoundModel {
+  readonly name: string;
+  readonly files: ModelFiles;
+}
+
+/**
+ * Reads the files of a model: a bundled one by name, a folder, an .onnx file with the JSON files beside it, a URL of any
+ * of these, or the bytes of an .onnx file.
+ *
+ * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`
+ */
+export async function findModel(
+  source: string | URL | Uint8Array,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<FoundModel> {
+  if (source instanceof Uint8Array) return { name: 'model', files: { network: await prepareOnnx(source, 'model') } };
+  const { kind, place, name, title } = await placeOf(source);
+  if (kind === 'folder') return { name: title, files: await readFolder({ place, signal }) };
+  return { name: title, files: await readOnnxFile({ place: folderOf(place), signal }, name) };
+}
