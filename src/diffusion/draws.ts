@@ -8,6 +8,12 @@ import type { Engine } from '../engine/engine.ts';
  * timestep t of T, the k-th time. The draws here are out of their reach.
  */
 
+/** The noise of training: that of image k of all that were ever shown. */
+export const trainingNoiseDraw = 2 ** 31 - 6;
+/** Where in its stratum an image's timestep in training lies: block 0 of that image. */
+export const trainingTimestepDraw = 2 ** 31 - 5;
+/** The low-rank matrices that a network begins with: "image" k is the k-th. */
+export const loraDraw = 2 ** 31 - 4;
 /** The order of the images of an epoch: block n of "image" e is the n-th image of epoch e. */
 export const shuffleDraw = 2 ** 31 - 3;
 /** What an image of the training data is made to be: block e of image k decides on image k in epoch e. */

@@ -2,6 +2,7 @@ import type { UNetConfig } from '../core/unetConfig.ts';
 import { unetParameters } from '../onnx/unet2d.ts';
 import { gcd, type ModelKeys } from './configDefaults.ts';
 import type { TrainingConfig } from './configSchema.ts';
+import { lowRankLayers } from './lora.ts';
 import { matches } from './patterns.ts';
 
 /** Makes the error for a key that cannot be. */
@@ -52,18 +53,17 @@ function assertTargets(
   shapes: ReadonlyMap<string, readonly number[]>,
   refuse: Refuse,
 ): void {
-  // a layer is called as its weight is, and only matrices and convolutions have a rank
-  const layers = [...shapes].filter(([name, shape]) => name.endsWith('.weight') && shape.length > 1);
+  const layers = [...lowRankLayers(shapes)];
   if (targets.length === 0) throw refuse('lora.targets', 'a pattern that some layer has', targets);
   for (const [i, pattern] of targets.entries()) {
-    const chosen = layers.filter(([name]) => matches(name.slice(0, -'.weight'.length), pattern));
+    const chosen = layers.filter(([name]) => matches(name, pattern));
     if (chosen.length === 0) throw refuse(`lora.targets.${i}`, 'a pattern that some layer of the network has', pattern);
     for (const [name, [out, ...inputs]] of chosen) {
       const full = Math.min(
         out,
         inputs.reduce((product, n) => product * n, 1),
       );
-      if (rank > full) throw refuse('lora.rank', `at most ${full}, the rank of ${name}`, rank);
+      if (rank > full) throw refuse('lora.rank', `at most ${full}, the rank of ${name}.weight`, rank);
     }
   }
 }

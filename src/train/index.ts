@@ -1,4 +1,5 @@
 export type { UNetConfig } from '../core/unetConfig.ts';
+export { readLora } from '../onnx/lora.ts';
 export {
   type LoadedCheckpoint,
   listCheckpoints,
@@ -22,5 +23,7 @@ export { type Feed, type FeedBatch, type FeedOptions, type FeedPosition, openFee
 export { type HeldOutOptions, heldOut } from './heldOut.ts';
 export { type InitializeOptions, initializeParameters } from './initialize.ts';
 export type { FeedSource } from './intake.ts';
+export { type TrainedLora, writeLora } from './lora.ts';
 export { type LossGraph, type LossGraphOptions, type LossKind, lossGraph } from './lossGraph.ts';
 export { type CheckpointStore, folderStore } from './store.ts';
+export { type Trainable, trainableOf } from './trainable.ts';

@@ -2,7 +2,7 @@ import { assertKeys } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../core/tensor.ts';
 import type { UNetConfig } from '../core/unetConfig.ts';
-import { initialDraw } from '../diffusion/draws.ts';
+import { initialDraw, loraDraw } from '../diffusion/draws.ts';
 import { assertSeed } from '../diffusion/noise.ts';
 import type { Arena } from '../engine/arena.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -39,16 +39,24 @@ export function initializeParameters(
   if (typeof zero !== 'boolean') throw wrongKind('zero', 'true or false', zero);
 
   const shapes = unetParameters(config);
-  // the order of names, unlike that of the graph, stays when the graph is written another way
-  const numbers = new Map([...shapes.keys()].sort().map((name, number) => [name, BigInt(number)]));
-  const tensors = new Map<string, Tensor>();
-  for (const [name, shape] of shapes) {
-    const rule = ruleOf(name, shape, shapes, zero);
-    const size = sizeOf(shape);
-    const data = engine.scratch((arena) => draw(arena, rule, { size, seed: BigInt(seed), number: numbers.get(name)! }));
-    tensors.set(name, { data, shape: [...shape] });
-  }
-  return tensors;
+  const rule = (name: string, shape: readonly number[]) => ruleOf(name, shape, shapes, zero);
+  return drawAll(engine, shapes, rule, { seed, number: initialDraw });
+}
+
+/**
+ * The matrices that a LoRA begins with, as peft draws them: A even in +-1/sqrt(inputs of one output), which is
+ * kaiming_uniform with a = sqrt(5), and B zero, so that the network begins unchanged.
+ *
+ * @param shapes by names that end in `.lora_A.weight` and `.lora_B.weight`
+ */
+export function initializeLora(
+  engine: Engine,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  seed: number | bigint,
+): Map<string, Tensor> {
+  const rule = (name: string, [, ...inputs]: readonly number[]) =>
+    name.endsWith('.lora_B.weight') ? { all: 0 } : { bound: 1 / Math.sqrt(sizeOf(inputs)) };
+  return drawAll(engine, shapes, rule, { seed, number: loraDraw });
 }
 
 /** What the numbers of a parameter are: all equal, even within a bound on both sides of 0, or normal. */
@@ -70,12 +78,37 @@ function ruleOf(
   return { bound: 1 / Math.sqrt(sizeOf(weight.slice(1))) };
 }
 
-function draw(arena: Arena, rule: Rule, { size, seed, number }: { size: number; seed: bigint; number: bigint }) {
+/** Which of the seed's draws the numbers are. */
+interface Draw {
+  readonly seed: number | bigint;
+  readonly number: number;
+}
+
+function drawAll(
+  engine: Engine,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  ruleOf: (name: string, shape: readonly number[]) => Rule,
+  draw: Draw,
+): Map<string, Tensor> {
+  // the order of names, unlike that of the graph, stays when the graph is written another way
+  const numbers = new Map([...shapes.keys()].sort().map((name, number) => [name, BigInt(number)]));
+  const tensors = new Map<string, Tensor>();
+  for (const [name, shape] of shapes) {
+    const rule = ruleOf(name, shape);
+    const data = engine.scratch((arena) =>
+      drawOne(arena, rule, sizeOf(shape), { ...draw, stream: numbers.get(name)! }),
+    );
+    tensors.set(name, { data, shape: [...shape] });
+  }
+  return tensors;
+}
+
+function drawOne(arena: Arena, rule: Rule, size: number, { seed, number, stream }: Draw & { stream: bigint }) {
   if ('all' in rule) return new Float32Array(size).fill(rule.all);
   const { wasm } = arena;
   const out = arena.alloc(Math.ceil(size / 32) * 128); // whole 128 bytes
-  if ('bound' in rule) wasm.uniforms(out, size, seed, initialDraw, number);
-  else wasm.normals(out, 1, size, seed, initialDraw, number);
+  if ('bound' in rule) wasm.uniforms(out, size, BigInt(seed), number, stream);
+  else wasm.normals(out, 1, size, BigInt(seed), number, stream);
   const scale = 'bound' in rule ? 2 * rule.bound : rule.deviation;
   return arena.f32(out, size).map((x) => scale * x);
 }
