@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { DdpmError, show } from '../core/errors.ts';
 import { firstIssue, parseSchedulerConfig, type SchedulerConfig } from '../core/schedulerConfig.ts';
 import { parseUNetConfig, type UNetConfig } from '../core/unetConfig.ts';
+import { type Base, withBase } from './configBase.ts';
 import { assertPatterns, assertSizes, type Refuse } from './configChecks.ts';
 import { completeModel, type DataSummary, defaultLearningRate, defaultSteps } from './configDefaults.ts';
 import { type CheckedInput, type TrainingConfig, trainingSchema } from './configSchema.ts';
@@ -21,17 +22,19 @@ export interface ParsedTraining {
  *
  * @param json the parsed file
  * @param options.data what the images are like; without it `model` must say their size and channels
+ * @param options.base the model of `from`, as `loadBase` reads it: its network and schedule are those of the config
  * @throws DdpmError `config-invalid` for an unknown key, a wrong value, or parts that cannot work together, naming the
  * key, what would work, and what came
  */
 export function parseTrainingConfig(
   json: unknown,
-  options: { readonly data?: DataSummary; readonly file?: string } = {},
+  options: { readonly data?: DataSummary; readonly base?: Base; readonly file?: string } = {},
 ): ParsedTraining {
-  const { data, file = 'training config' } = options;
+  const { data, base, file = 'training config' } = options;
   const refuse: Refuse = (key, expected, got) =>
     new DdpmError('config-invalid', `${file}: "${key}" expected ${expected}, got ${show(got)}`);
-  const given = check(json, file);
+  const checked = check(json, file);
+  const given = base ? withBase(checked, base, { data, refuse }) : checked;
   const loss = completeLoss(given, refuse);
   const classDropout = given.classDropout ?? (classesOf(given, data) > 0 ? 0.1 : 0);
 
@@ -43,7 +46,7 @@ export function parseTrainingConfig(
   const config = { ...given, ...rest, model: unetJson(network), schedule, loss, classDropout };
   delete config.$schema;
   checkTogether(config, { network, scheduler: parsed.config, data, refuse });
-  return { config, network, scheduler: parsed.config, notes: [...notes, ...parsed.notes, ...sizeNote(network, data)] };
+  return { config, network, scheduler: parsed.config, notes: [...notes, ...parsed.notes, ...dataNotes(network, data)] };
 }
 
 /** A training config with all defaults, for a dataset. */
@@ -154,6 +157,8 @@ function completeRun(
   const { steps: asked = null, minutes = null, lora, optimizer } = given;
   if (asked !== null && minutes !== null) throw refuse('minutes', 'nothing, for "steps" is given', minutes);
   if (lora && given.from === null) throw refuse('from', 'a model for "lora" to change', null);
+  if (lora && given.freeze.length > 0)
+    throw refuse('freeze', 'nothing, for "lora" leaves all parameters as they are', given.freeze);
   if (classDropout > 0 && network.numClassEmbeds === null)
     throw refuse('classDropout', '0 for a network without classes', classDropout);
 
@@ -203,7 +208,16 @@ function classesOf({ model }: CheckedInput, data: DataSummary | undefined): numb
   return model.classes ?? embedded ?? 0;
 }
 
-function sizeNote({ sampleSize }: UNetConfig, data: DataSummary | undefined): string[] {
-  if (!data || !sampleSize || (sampleSize[0] === data.height && sampleSize[1] === data.width)) return [];
-  return [`images of ${data.width}x${data.height} are scaled to ${sampleSize[1]}x${sampleSize[0]}`];
+function dataNotes(
+  { sampleSize, numClassEmbeds, classEmbedType }: UNetConfig,
+  data: DataSummary | undefined,
+): string[] {
+  if (!data) return [];
+  const { height, width, classes } = data;
+  const scaled = sampleSize && (sampleSize[0] !== height || sampleSize[1] !== width);
+  const ignored = classes && numClassEmbeds === null && classEmbedType === null;
+  return [
+    ...(scaled ? [`images of ${width}x${height} are scaled to ${sampleSize[1]}x${sampleSize[0]}`] : []),
+    ...(ignored ? [`the network has no classes: the ${classes} of the data are ignored`] : []),
+  ];
 }

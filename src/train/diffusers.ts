@@ -102,7 +102,8 @@ function networkParameters(config: UNetConfig, tensors: ReadonlyMap<string, Tens
   return parameters;
 }
 
-function snakeCase(key: string): string {
+/** `clipSample` becomes `clip_sample`. */
+export function snakeCase(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 

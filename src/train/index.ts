@@ -1,5 +1,6 @@
 export type { UNetConfig } from '../core/unetConfig.ts';
 export { readLora } from '../onnx/lora.ts';
+export { type BaseModel, loadBase } from './base.ts';
 export {
   type LoadedCheckpoint,
   listCheckpoints,
