@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'dataset-invalid' // a dataset that is damaged, holds no usable image, or is not what it is taken for
   | 'device-unavailable' // the asked-for device cannot run here
   | 'network-failed' // the denoiser gave NaN, infinity or the wrong shape
+  | 'training-diverged' // the loss or the gradient of a training step is NaN or infinite
   | 'out-of-memory' // the request does not fit in memory
   | 'output-failed'; // a result could not be written
 

@@ -18,10 +18,11 @@ import {
 import { filesBelow, readRange, tryStat, unreadable } from './nodeFiles.ts';
 import { decodeImage } from './nodeImage.ts';
 import { autoDevices, loadOrt } from './nodeOrt.ts';
+import { cores, serveThread, startThread } from './nodeThreads.ts';
 import { removeWhole, writeWhole } from './nodeWrite.ts';
 import type { Bytes, OpenFile, ReadOptions, Runtime } from './types.ts';
 
-export { autoDevices, compileEngine, decodeImage, loadOrt };
+export { autoDevices, compileEngine, cores, decodeImage, loadOrt, serveThread, startThread };
 
 // both src/runtime and dist/runtime are two levels below the package
 const modelsFolder = fileURLToPath(new URL('../../models', import.meta.url));
@@ -148,4 +149,7 @@ void ({
   autoDevices,
   bundledModel,
   bundledNames,
+  cores,
+  startThread,
+  serveThread,
 } satisfies Runtime);

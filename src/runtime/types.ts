@@ -50,6 +50,18 @@ export interface RawImage {
   readonly channels: 1 | 3 | 4;
 }
 
+/** A thread that runs a module of this package, as its starter sees it. */
+export interface Thread {
+  /** Calls a method there; arguments and results are copied, SharedArrayBuffers apart. */
+  call<T>(method: string, argument?: unknown): Promise<T>;
+
+  /** Ends the thread at once. */
+  close(): Promise<void>;
+}
+
+/** What a thread can be called for. */
+export type ThreadMethods = Readonly<Record<string, (argument: never) => unknown>>;
+
 /**
  * What a platform provides: the exports of node.ts and of web.ts, of which package.json chooses one as `#runtime`.
  *
@@ -108,6 +120,15 @@ export interface Runtime {
 
   /** The devices that `auto` tries here, best first. */
   autoDevices(): Promise<readonly ConcreteDevice[]>;
+
+  /** How many threads of `startThread` can run at once; 1 where there are none. */
+  cores(): number;
+
+  /** Starts a thread of its own memory that runs a module of this package, which calls `serveThread`. */
+  startThread(module: URL, data: unknown): Thread;
+
+  /** In such a module: answers calls by the methods that `start` makes of what the thread was started with. */
+  serveThread(start: (data: unknown) => Promise<ThreadMethods>): void;
 
   /** The folder of a model that comes with this package, or undefined if there is none of that name. */
   bundledModel(name: string): Promise<string | URL | undefined>;

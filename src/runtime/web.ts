@@ -1,7 +1,7 @@
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { compileEngine } from './compileEngine.ts';
 import { existsUrl, folderOfUrl, joinUrl, kindOfUrl, openUrl, refuseFolder, showPlace, tryFetch } from './http.ts';
-import type { Bytes, ConcreteDevice, LoadedOrt, OpenFile, RawImage, ReadOptions, Runtime } from './types.ts';
+import type { Bytes, ConcreteDevice, LoadedOrt, OpenFile, RawImage, ReadOptions, Runtime, Thread } from './types.ts';
 
 export { compileEngine };
 
@@ -79,6 +79,22 @@ export async function autoDevices(): Promise<readonly ConcreteDevice[]> {
   return (await hasAdapter()) ? ['webgpu', 'wasm'] : ['wasm'];
 }
 
+/** @see Runtime.cores */
+export function cores(): number {
+  // onnxruntime-web has threads of its own
+  return 1;
+}
+
+/** @see Runtime.startThread */
+export function startThread(): Thread {
+  throw noThreads();
+}
+
+/** @see Runtime.serveThread */
+export function serveThread(): void {
+  throw noThreads();
+}
+
 /** @see Runtime.bundledModel */
 export async function bundledModel(name: string): Promise<URL | undefined> {
   // the server tells whether it is there; both src/runtime and dist/runtime are two levels below the package
@@ -96,6 +112,10 @@ function urlOf(place: string | URL): URL {
   const base = globalThis.location?.href;
   if (!URL.canParse(place, base)) throw wrongValue('source', 'a URL', place);
   return new URL(place, base);
+}
+
+function noThreads(): DdpmError {
+  return new DdpmError('device-unavailable', 'threads need Node.js: a page starts a worker of its own');
 }
 
 function noFiles(place: string | URL): DdpmError {
@@ -124,4 +144,7 @@ void ({
   autoDevices,
   bundledModel,
   bundledNames,
+  cores,
+  startThread,
+  serveThread,
 } satisfies Runtime);

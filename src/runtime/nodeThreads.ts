@@ -1,0 +1,78 @@
+import { availableParallelism } from 'node:os';
+import { parentPort, Worker, workerData } from 'node:worker_threads';
+import { DdpmError, type ErrorCode } from '../core/errors.ts';
+import type { Thread, ThreadMethods } from './types.ts';
+
+interface Call {
+  readonly id: number;
+  readonly method: string;
+  readonly argument: unknown;
+}
+
+interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: { readonly message: string; readonly code?: ErrorCode };
+}
+
+interface Waiting {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+}
+
+/** @see Runtime.cores */
+export function cores(): number {
+  return availableParallelism();
+}
+
+/** @see Runtime.startThread */
+export function startThread(module: URL, data: unknown): Thread {
+  const worker = new Worker(module, { workerData: data });
+  const waiting = new Map<number, Waiting>();
+  let ended: Error | undefined;
+  let calls = 0;
+
+  worker.on('message', ({ id, result, error }: Answer) => {
+    const { resolve, reject } = waiting.get(id)!;
+    waiting.delete(id);
+    if (error) reject(error.code ? new DdpmError(error.code, error.message) : new Error(error.message));
+    else resolve(result);
+  });
+  // an exit comes after every error, and may come without one
+  worker.on('error', (error) => {
+    ended = error as Error;
+  });
+  worker.on('exit', (code) => {
+    ended ??= new Error(`a thread ended with ${code}`);
+    for (const { reject } of waiting.values()) reject(ended);
+    waiting.clear();
+  });
+
+  return {
+    call<T>(method: string, argument: unknown): Promise<T> {
+      if (ended) return Promise.reject(ended);
+      return new Promise<T>((resolve, reject) => {
+        waiting.set(++calls, { resolve: resolve as Waiting['resolve'], reject });
+        worker.postMessage({ id: calls, method, argument } satisfies Call);
+      });
+    },
+    close: async () => void (await worker.terminate()),
+  };
+}
+
+/** @see Runtime.serveThread */
+export function serveThread(start: (data: unknown) => Promise<ThreadMethods>): void {
+  const port = parentPort!;
+  // what cannot start says so in answer to the first call
+  const started = start(workerData);
+  started.catch(() => {});
+  port.on('message', async ({ id, method, argument }: Call) => {
+    try {
+      const methods = await started;
+      port.postMessage({ id, result: await methods[method](argument as never) } satisfies Answer);
+    } catch (error) {
+      const { message, code } = error as DdpmError;
+      port.postMessage({ id, error: { message, ...(error instanceof DdpmError && { code }) } } satisfies Answer);
+    }
+  });
+}
