@@ -20,6 +20,7 @@ export { defaultsFor, type ParsedTraining, parseTrainingConfig } from './config.
 export type { DataSummary } from './configDefaults.ts';
 export { type TrainingConfig, type TrainingInput, trainingSchema } from './configSchema.ts';
 export { type DiffusersModel, writeDiffusersFolder } from './diffusers.ts';
+export type * from './events.ts';
 export { type Feed, type FeedBatch, type FeedOptions, type FeedPosition, openFeed } from './feed.ts';
 export { type HeldOutOptions, heldOut } from './heldOut.ts';
 export { type InitializeOptions, initializeParameters } from './initialize.ts';
@@ -28,3 +29,6 @@ export { type TrainedLora, writeLora } from './lora.ts';
 export { type LossGraph, type LossGraphOptions, type LossKind, lossGraph } from './lossGraph.ts';
 export { type CheckpointStore, folderStore } from './store.ts';
 export { type Trainable, trainableOf } from './trainable.ts';
+export { train } from './trainer.ts';
+export { openTrainingData, type SourceOptions, type TrainingData } from './trainingData.ts';
+export type { TrainedModel, TrainOptions } from './types.ts';

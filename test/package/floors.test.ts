@@ -14,11 +14,11 @@ const floors: Record<string, number> = {
   metrics: 4,
   data: 5,
   evaluate: 5,
-  report: 6,
-  train: 6,
   'pipeline.ts': 6,
   'index.ts': 7,
-  cli: 8,
+  train: 7,
+  report: 8,
+  cli: 9,
 };
 const forbidden = [
   // a network knows no mathematics, and mathematics knows no network
