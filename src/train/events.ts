@@ -1,6 +1,7 @@
 import type { Tensor } from '../core/tensor.ts';
 import type { SimpleEvaluation } from '../evaluate/types.ts';
 import type { TrainingConfig } from './configSchema.ts';
+import type { TrainedModel } from './types.ts';
 
 /** What happens in a training run, in order; each with the optimizer steps that are done. */
 export type TrainingEvent = BegunEvent | StepEvent | RecordEvent | EvaluationEvent | SamplesEvent | CheckpointEvent;
@@ -64,6 +65,8 @@ export interface CheckpointEvent {
   readonly step: number;
   readonly name: string;
   readonly bytes: number;
+  /** The model as it is now; to be asked for before the next event. */
+  model(): TrainedModel;
 }
 
 /** Means over the steps since the entry before. */

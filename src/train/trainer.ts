@@ -70,7 +70,7 @@ async function* checkpoint(
 ): AsyncGenerator<TrainingEvent, void, void> {
   if (place === undefined) return;
   const { name, bytes } = await saveCheckpoint(place, run.state(progress), { keep: run.config.checkpoints.keep });
-  yield { type: 'checkpoint', step: progress.step, name, bytes };
+  yield { type: 'checkpoint', step: progress.step, name, bytes, model: () => run.model(progress) };
 }
 
 /** Whether something that is done every so many steps is due. */
