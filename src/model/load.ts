@@ -47,7 +47,7 @@ async function withLora(
   name: string,
   { lora, signal }: LoadOptions,
 ): Promise<{ files: ModelFiles; notes: readonly string[] }> {
-  if (lora === undefined) return { files, notes: [] };
+  if (lora === undefined || (Array.isArray(lora) && lora.length === 0)) return { files, notes: [] };
   const { mergeLoras } = await import('./lora.ts');
   return mergeLoras(files, lora, { name, signal });
 }
