@@ -43,9 +43,14 @@ export function assertPatterns({ freeze, lora }: TrainingConfig, network: UNetCo
   for (const [i, pattern] of freeze.entries())
     if (!names.some((name) => matches(name, pattern)))
       throw refuse(`freeze.${i}`, 'a pattern that some parameter of the network has', pattern);
-  if (freeze.length > 0 && names.every((name) => freeze.some((pattern) => matches(name, pattern))))
-    throw refuse('freeze', 'patterns that leave a parameter to train', freeze);
+  const left = names.filter((name) => !isFixed(name, network) && !freeze.some((pattern) => matches(name, pattern)));
+  if (left.length === 0) throw refuse('freeze', 'patterns that leave a parameter to train', freeze);
   if (lora) assertTargets(lora, shapes, refuse);
+}
+
+/** Whether a parameter is none that is learnt: the frequencies of Fourier embeddings are drawn once. */
+export function isFixed(name: string, { timeEmbeddingType }: UNetConfig): boolean {
+  return name === 'time_proj.weight' && timeEmbeddingType === 'fourier';
 }
 
 function assertTargets(

@@ -9,7 +9,9 @@ import { matches } from './patterns.ts';
 export type LoraConfig = NonNullable<TrainingConfig['lora']>;
 
 /** The names of the two matrices of a layer, as peft has them. */
-export const loraNames = (layer: string) => [`${layer}.lora_A.weight`, `${layer}.lora_B.weight`] as const;
+export function loraNames(layer: string): [a: string, b: string] {
+  return [`${layer}.lora_A.weight`, `${layer}.lora_B.weight`];
+}
 
 /**
  * The layers of a network that a change of low rank can be made to, by diffusers' names, with the shapes of their
@@ -68,9 +70,7 @@ export function loraIn(
   { trained, vector }: { trained: ReadonlyMap<string, readonly number[]>; vector: Float32Array },
 ): Lora {
   const parts = partsOf(vector, trained);
-  const layers = [...trained.keys()]
-    .filter((name) => name.endsWith('.lora_A.weight'))
-    .map((name) => name.slice(0, -14));
+  const layers = [...trained.keys()].flatMap((name) => /^(.*)\.lora_A\.weight$/.exec(name)?.[1] ?? []);
   const scale = alpha / rank;
   const entries = layers.map((layer) => {
     const [a, b] = loraNames(layer).map((name) => parts.get(name)!);

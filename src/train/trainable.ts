@@ -1,6 +1,5 @@
 import { wrongValue } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../core/tensor.ts';
-import type { UNetConfig } from '../core/unetConfig.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { GraphBuilder, Value } from '../onnx/graph.ts';
 import { mergeLora } from '../onnx/lora.ts';
@@ -8,6 +7,7 @@ import { todaysParameters } from '../onnx/namedParameters.ts';
 import { CheckpointParameters, type ParameterSource, type VectorParameters } from '../onnx/parameters.ts';
 import { type StoredTensor, toFloat32 } from '../onnx/safetensors.ts';
 import type { ParsedTraining } from './config.ts';
+import { isFixed } from './configChecks.ts';
 import { initializeLora, initializeParameters } from './initialize.ts';
 import { type LoraConfig, loraIn, loraNames, loraShapes, partsOf, targetLayers } from './lora.ts';
 import { matches } from './patterns.ts';
@@ -47,10 +47,6 @@ export function trainableOf(
   return plain(parameters, (name) => isFixed(name, network) || freeze.some((pattern) => matches(name, pattern)));
 }
 
-function isFixed(name: string, { timeEmbeddingType }: UNetConfig): boolean {
-  return name === 'time_proj.weight' && timeEmbeddingType === 'fourier';
-}
-
 type Parameters = ReadonlyMap<string, StoredTensor>;
 
 function plain(base: Parameters, frozen: (name: string) => boolean): Trainable {
@@ -62,7 +58,7 @@ function plain(base: Parameters, frozen: (name: string) => boolean): Trainable {
       const constants = new CheckpointParameters(g, base, 'fp32', 'base');
       return {
         has: (key) => base.has(key),
-        get: (key, ...as) => (trained.has(key) ? vector : constants).get(key, ...as),
+        get: (key, ...shapes) => (trained.has(key) ? vector : constants).get(key, ...shapes),
       };
     },
     parameters(vector) {

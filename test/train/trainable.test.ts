@@ -103,6 +103,9 @@ describe('what is trained', () => {
       (model) => trainableOf(engine, parse({}, model)),
     );
     expect([fixed.trained.has('time_proj.weight'), learned.trained.has('time_proj.weight')]).toEqual([false, true]);
+    expect(() => parse({ freeze: ['conv*', 'time_embedding.*', '*_block*'] }, fourier)).toThrow(
+      '"freeze" expected patterns that leave a parameter to train',
+    );
     expect(fixed.parameters(fixed.initial).get('time_proj.weight')!.data.length).toBe(8);
   });
 
