@@ -10,24 +10,16 @@ import type { TrainingConfig } from './configSchema.ts';
  * a `lossGraph` is fed. sigma_t is the deviation of the posterior q(x_{t-1} given x_t, x_0), at t = 0 that of t = 1.
  */
 export const COEFFICIENTS = [
-  /** sqrt(abar_t), of the image in x_t. */
-  'signal',
-  /** sqrt(1 - abar_t), of the noise in x_t. */
-  'noise',
-  /** What the squared error counts for. */
-  'weight',
+  'signal', // sqrt(abar_t), of the image in x_t
+  'noise', // sqrt(1 - abar_t), of the noise in x_t
+  'weight', // of the squared error
 
   // of the bound, and 0 where the variance is fixed
-  /** How far the mean of p(x_{t-1} given x_t) is off, in sigma_t, for each unit that the prediction is off. */
-  'meanError',
-  /** Half of log(beta_t / sigma_t^2): the reach of the log-variance. */
-  'logVarianceReach',
-  /** Half the distance of two 8-bit values, 1/255, in sigma_t, at t = 0; 0 for other t. */
-  'binReach',
-  /** T/ln 2, what nats of the posterior's divergence count for; 0 at t = 0. */
-  'divergence',
-  /** T/ln 2, what nats of the 8-bit image's likelihood count for; 0 for t > 0. */
-  'likelihood',
+  'meanError', // how far the mean of p(x_{t-1} given x_t) is off, in sigma_t, for each unit that the prediction is off
+  'logVarianceReach', // half of log(beta_t / sigma_t^2)
+  'binReach', // half the distance of two 8-bit values in sigma_t, at t = 0; 0 for other t
+  'divergence', // T/ln 2, what nats of the posterior's divergence count for; 0 at t = 0
+  'likelihood', // T/ln 2, what nats of the 8-bit image's likelihood count for; 0 for t > 0
 ] as const;
 
 /** The name of a column. */
@@ -52,14 +44,13 @@ export function coefficientsOf(schedule: Schedule, loss: TrainingConfig['loss'])
   const bound = loss.variance === 'learned' ? boundColumns(schedule, loss) : () => ({});
   const table = new Float32Array(T * COEFFICIENTS.length);
   for (const [t, abar] of alphasCumprod.entries()) {
+    const weight = weightOf(abar, loss);
+    if (!Number.isFinite(Math.fround(weight)))
+      throw wrongValue('loss.k', `a number with which the weight of timestep ${t} is finite`, loss.k);
     const row: Partial<Record<Coefficient, number>> = {
-      signal: Math.sqrt(abar),
-      noise: Math.sqrt(1 - abar),
-      weight: weightOf(abar, loss),
+      ...{ signal: Math.sqrt(abar), noise: Math.sqrt(1 - abar), weight },
       ...bound(t),
     };
-    if (!Number.isFinite(row.weight))
-      throw wrongValue('loss.k', 'a number above 0 where the schedule ends in pure noise', loss.k);
     table.set(
       COEFFICIENTS.map((name) => row[name] ?? 0),
       t * COEFFICIENTS.length,

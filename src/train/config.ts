@@ -91,7 +91,9 @@ function completeLoss(given: CheckedInput, refuse: Refuse): TrainingConfig['loss
   const prediction = loss.prediction ?? schedule.prediction_type ?? 'epsilon';
   if ((schedule.prediction_type ?? prediction) !== prediction)
     throw refuse('loss.prediction', `${schedule.prediction_type}, as "schedule.prediction_type" says`, prediction);
-  const scheduled = schedule.variance_type?.startsWith('learned') ? 'learned' : 'fixed';
+  if (schedule.variance_type === 'learned')
+    throw refuse('schedule.variance_type', 'learned_range, the learned variance that can be trained', 'learned');
+  const scheduled = schedule.variance_type === 'learned_range' ? 'learned' : 'fixed';
   const variance = loss.variance ?? scheduled;
   if (variance === 'fixed' && scheduled === 'learned')
     throw refuse('loss.variance', `learned, for "schedule.variance_type" ${schedule.variance_type}`, variance);
@@ -103,11 +105,10 @@ function completeSchedule(
   loss: TrainingConfig['loss'],
   file: string,
 ): Record<string, unknown> {
-  const learned = loss.variance === 'learned' && !schedule.variance_type?.startsWith('learned');
   const asked = {
     ...schedule,
     prediction_type: loss.prediction,
-    ...(learned && { variance_type: 'learned_range' }),
+    ...(loss.variance === 'learned' && { variance_type: 'learned_range' }),
   };
   const { _diffusers_version, ...json } = schedulerJson(asked, file);
   return json;

@@ -90,7 +90,7 @@ describe('the coefficients of a schedule', () => {
     const zero = scheduleOf({ rescale_betas_zero_snr: true });
     expect(() => coefficientsOf(zero, plainLoss)).toThrow('"prediction_type" expected sample or v_prediction');
     expect(() => coefficientsOf(zero, { ...plainLoss, prediction: 'v_prediction', weighting: 'p2', k: 0 })).toThrow(
-      '"loss.k" expected a number above 0',
+      '"loss.k" expected a number with which the weight of timestep 999 is finite, got 0',
     );
     expect(() =>
       coefficientsOf(scheduleOf({ variance_type: 'learned' }), { ...plainLoss, variance: 'learned' }),

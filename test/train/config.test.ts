@@ -98,7 +98,7 @@ describe('defaults', () => {
     const { network, scheduler, config } = parse({ loss: { variance: 'learned' } });
     expect([network.inChannels, network.outChannels, scheduler.varianceType]).toEqual([1, 2, 'learned_range']);
     expect(config.schedule.variance_type).toBe('learned_range');
-    expect(parse({ schedule: { variance_type: 'learned' } }).config).toMatchObject({
+    expect(parse({ schedule: { variance_type: 'learned_range' } }).config).toMatchObject({
       loss: { variance: 'learned' },
       model: { out_channels: 2 },
     });
@@ -164,8 +164,13 @@ describe('a config that cannot work', () => {
     ],
     [
       'a variance that the schedule learns',
-      { schedule: { variance_type: 'learned' }, loss: { variance: 'fixed' } },
+      { schedule: { variance_type: 'learned_range' }, loss: { variance: 'fixed' } },
       '"loss.variance" expected learned',
+    ],
+    [
+      'a variance that is no range',
+      { schedule: { variance_type: 'learned' } },
+      '"schedule.variance_type" expected learned_range, the learned variance that can be trained, got "learned"',
     ],
     [
       'two predictions',
