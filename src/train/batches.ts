@@ -10,6 +10,8 @@ export interface Dealing {
   /** Batches in a step. */
   readonly accumulation: number;
   readonly members: number;
+  /** The class of images without one, for a network that takes classes. */
+  readonly label?: number;
 }
 
 /** The images of the next step: for each member a part of every batch. */
@@ -18,7 +20,7 @@ export async function nextParts(feed: Feed, step: number, dealing: Dealing): Pro
   const pixels = sizeOf(shape);
   const parts: Part[][] = Array.from({ length: members }, () => []);
   for (let i = 0; i < accumulation; i++) {
-    const { images, labels } = await feed.next();
+    const { images, labels = plainLabels(dealing) } = await feed.next();
     for (const [member, own] of parts.entries()) {
       const [begin, end] = imagesOf(batch, member, members);
       own.push({
@@ -29,6 +31,10 @@ export async function nextParts(feed: Feed, step: number, dealing: Dealing): Pro
     }
   }
   return parts;
+}
+
+function plainLabels({ batch, label }: Dealing): Int32Array | undefined {
+  return label === undefined ? undefined : new Int32Array(batch).fill(label);
 }
 
 /** Which images of a batch a member takes. */

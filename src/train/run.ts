@@ -13,6 +13,7 @@ import { type Crew, openCrew } from './crew.ts';
 import type { BegunEvent } from './events.ts';
 import { type FeedPosition, openFeed } from './feed.ts';
 import type { FeedSource } from './intake.ts';
+import { writeLora } from './lora.ts';
 import type { Part } from './noising.ts';
 import type { Progress, ProgressStart } from './progress.ts';
 import { continuedConfig, fillVectors, newestCheckpoint, startOf, stateOf } from './state.ts';
@@ -32,6 +33,8 @@ export interface Run extends ProgressStart {
   readonly data: TrainingData;
   /** Its images as the network takes them. */
   readonly source: FeedSource;
+  /** The class of images that have none, for a network that takes classes: the one that means none. */
+  readonly plainLabel: number | undefined;
   readonly crew: Crew;
   /** The images of a step, dealt out to the members; each step is asked for once, in order. */
   next(step: number): Promise<Part[][]>;
@@ -49,29 +52,20 @@ export interface Run extends ProgressStart {
 
 /** Opens a run: at its beginning, or where its newest checkpoint is. */
 export async function openRun(input: TrainingInput, options: TrainOptions): Promise<Run> {
-  const { checkpoints, signal } = options;
+  const { checkpoints } = options;
   const saved = options.resume && checkpoints !== undefined ? await newestCheckpoint(checkpoints) : undefined;
-  const engine = options.engine ?? (await createEngine());
+  const subject = await openSubject(saved ? continuedConfig(saved, input) : input, options);
+  const { engine, schedule, parsed, base, data, device, labels, plainLabel } = subject;
+  const { config } = parsed;
+  const members = config.workers as number;
 
-  const json = saved ? continuedConfig(saved, input) : input;
-  const base = json.from ? await loadBase(json.from) : undefined;
-  const data = options.data ?? (await openTrainingData(placeIn(json), { signal }));
-  const completed = parseTrainingConfig(json, { data: data.summary, base });
-  const device = options.device === undefined || options.device === 'auto' ? await bestDevice() : options.device;
-  const members = membersOf(completed.config, device);
-  const config = { ...completed.config, workers: members };
-  const parsed = { ...completed, config };
-
-  const schedule = createSchedule(engine, config.schedule);
   const trainable = trainableOf(engine, parsed, base?.parameters);
   const tasks = tasksOf({ parsed, schedule, trainable, members, device });
   const { vectors, noising } = tasks[0];
   fillVectors(vectors, trainable, saved);
   const start = startOf(saved?.state);
 
-  const { batch, accumulation, classDropout } = config;
-  const labels = labelsOf(parsed, data, base);
-  const { seed } = config;
+  const { batch, accumulation, seed, classDropout } = config;
   const { crop, background, flip, holdOut } = config.data;
   const source = data.source({ crop, background, shape: noising.shape, engine, seed });
   const feed = await openFeed(engine, source, {
@@ -85,11 +79,14 @@ export async function openRun(input: TrainingInput, options: TrainOptions): Prom
     await feed.close();
     throw error;
   });
-  const parameters = () => trainable.parameters(vectors.ema ?? vectors.parameters);
+
+  const shown = () => vectors.ema ?? vectors.parameters;
+  const parameters = () => trainable.parameters(shown());
+  const lora = () => loraFiles(config, trainable, shown());
   return {
-    ...{ engine, schedule, parsed, config, device, data, source, crew, start, parameters },
+    ...{ engine, schedule, parsed, config, device, data, source, plainLabel, crew, start, parameters },
     resumed: saved !== undefined,
-    next: (step) => nextParts(feed, step, { shape: noising.shape, batch, accumulation, members }),
+    next: (step) => nextParts(feed, step, { shape: noising.shape, batch, accumulation, members, label: plainLabel }),
     get position() {
       return feed.position;
     },
@@ -100,13 +97,24 @@ export async function openRun(input: TrainingInput, options: TrainOptions): Prom
       notes: [...(saved?.notes ?? []), ...(base?.notes ?? []), ...data.notes, ...parsed.notes],
     },
     state: (progress) => stateOf({ config, trainable, vectors }, progress),
-    model: ({ step, done: complete }) => ({ config, step, complete, parameters: parameters(), labels }),
+    model: ({ step, done: complete }) => ({ config, step, complete, parameters: parameters(), labels, lora: lora() }),
     close: async () => void (await Promise.all([crew.close(), feed.close()])),
   };
 }
 
-async function bestDevice(): Promise<ConcreteDevice> {
-  return (await autoDevices())[0];
+/** What a config is about: the data, the model to start from, the schedule, and where to train. */
+async function openSubject(json: TrainingInput, { data: given, device: asked, engine: own, signal }: TrainOptions) {
+  const base = json.from ? await loadBase(json.from, { signal }) : undefined;
+  const data = given ?? (await openTrainingData(placeIn(json), { signal }));
+  const completed = parseTrainingConfig(json, { data: data.summary, base });
+  const device = asked === undefined || asked === 'auto' ? (await autoDevices())[0] : asked;
+  const parsed = { ...completed, config: { ...completed.config, workers: membersOf(completed.config, device) } };
+
+  const engine = own ?? (await createEngine());
+  const schedule = createSchedule(engine, parsed.config.schedule);
+  const plain = parsed.network.numClassEmbeds !== null && data.summary.classes === undefined;
+  const plainLabel = plain ? unconditionalOf(parsed, data, base) : undefined;
+  return { engine, schedule, parsed, base, data, device, plainLabel, labels: labelsOf(parsed, data, base) };
 }
 
 /** Threads are for CPUs: one a core, and each with an image at least. */
@@ -133,4 +141,8 @@ function placeIn({ data }: TrainingInput): string {
   const place = data?.path;
   if (place == null) throw wrongKind('data', 'images to train on, in "data.path" or as an option', place);
   return place;
+}
+
+function loraFiles({ lora, from }: TrainingConfig, { trained }: Trainable, vector: Float32Array) {
+  return lora ? writeLora({ lora, trained, vector, base: from ?? undefined }) : undefined;
 }

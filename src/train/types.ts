@@ -31,4 +31,6 @@ export interface TrainedModel {
   /** The network's parameters by diffusers' names: their moving average where one is kept. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly labels?: Labels;
+  /** The files of the LoRA alone, where one is trained: as peft keeps it; `parameters` have it merged in. */
+  readonly lora?: ReadonlyMap<string, Uint8Array>;
 }

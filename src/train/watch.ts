@@ -42,8 +42,9 @@ export class Watch {
 
   private async evaluate(pipeline: Pipeline, progress: Progress): Promise<EvaluationEvent> {
     this.heldOut ??= this.read();
-    const { seed } = this.run.config;
-    const { simple } = await pipeline.evaluate(await this.heldOut, { metrics: ['simple'], seed });
+    const { config, plainLabel } = this.run;
+    const options = { metrics: ['simple'] as const, seed: config.seed, class: plainLabel };
+    const { simple } = await pipeline.evaluate(await this.heldOut, options);
     const { step } = progress;
     const found = { step, heldOut: simple!.noise };
     progress.evaluated(found);
@@ -66,10 +67,10 @@ export class Watch {
   }
 
   private async sample(pipeline: Pipeline, { step }: Progress): Promise<SamplesEvent> {
-    const { config, data } = this.run;
+    const { config, data, plainLabel } = this.run;
     const { count } = config.samples!;
-    const known = data.summary.classes ?? pipeline.model.classes;
-    const classes = pipeline.model.classes > 0 ? Array.from({ length: count }, (_, i) => i % known) : undefined;
+    const classOf = (i: number) => plainLabel ?? i % data.summary.classes!;
+    const classes = pipeline.model.classes > 0 ? Array.from({ length: count }, (_, i) => classOf(i)) : undefined;
     const images = await pipeline.sample({ ...sheet, count, class: classes, seed: config.seed });
     return { type: 'samples', step, images, ...(classes && { classes }) };
   }

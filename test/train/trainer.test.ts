@@ -1,6 +1,11 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { mergeLora, readLora } from '../../src/onnx/lora.ts';
+import { toFloat32 } from '../../src/onnx/safetensors.ts';
+import { loadBase } from '../../src/train/base.ts';
+import type { TrainingInput } from '../../src/train/configSchema.ts';
 import { train } from '../../src/train/trainer.ts';
+import type { TrainingData } from '../../src/train/trainingData.ts';
 import { finish, memoryStore, ofType, squares, tinyConfig, vectorOf } from './trainSupport.ts';
 
 // threads run the built package
@@ -110,5 +115,57 @@ describe('training', () => {
     const steep = { ...config, model: { ...config.model, norm_eps: 0 } };
     await expect(finish(train(steep, { data, checkpoints }))).rejects.toMatchObject({ code: 'training-diverged' });
     expect(checkpoints.files.size).toBeGreaterThan(0);
+  });
+});
+
+describe('fine-tuning', () => {
+  const clothes = (labelled: boolean): TrainingData => {
+    const images = Uint8Array.from({ length: 24 * 784 }, (_, i) => (i % 28 > 6 && i % 28 < 21 ? 200 : 0));
+    return {
+      summary: { channels: 1, height: 28, width: 28, count: 24, ...(labelled && { classes: 10 }) },
+      notes: [],
+      source: () => {
+        const labels = labelled ? Int32Array.from({ length: 24 }, (_, i) => i % 10) : undefined;
+        return { open: () => [{ data: images, shape: [24, 1, 28, 28], labels }] };
+      },
+    };
+  };
+  const config = (more: TrainingInput): TrainingInput => ({
+    ...{ from: 'fashion', steps: 2, batch: 4, workers: 1, evaluation: null, samples: null },
+    ...{ optimizer: { warmupSteps: 0 }, ...more },
+  });
+
+  it('of the bundled model by a LoRA changes its targets only, and gives the LoRA by itself', async () => {
+    const targets = ['*.to_q', '*.conv1'];
+    const { model } = await finish(train(config({ lora: { rank: 2, targets } }), { data: clothes(true) }));
+    const base = await loadBase('fashion');
+    for (const [name, { data: after }] of model.parameters) {
+      const before = toFloat32(base.parameters.get(name)!);
+      const target = /\.(to_q|conv1)\.weight$/.test(name);
+      expect(
+        after.some((x, i) => x !== before[i]),
+        name,
+      ).toBe(target);
+    }
+    const lora = readLora(model.lora!.get('adapter_model.safetensors')!);
+    expect(lora.layers.size).toBeGreaterThan(3);
+    const merged = mergeLora(base.parameters, lora);
+    for (const [name, { data: after }] of model.parameters) expect(toFloat32(merged.get(name)!), name).toEqual(after);
+  });
+
+  it('of a model with classes on images without shows them as of none', async () => {
+    const { events, model } = await finish(
+      train(
+        config({ freeze: ['down_blocks.*'], evaluation: { images: 2 }, samples: { count: 1 }, data: { holdOut: 0.1 } }),
+        {
+          data: clothes(false),
+        },
+      ),
+    );
+    expect(ofType(events, 'samples')[0].classes).toEqual([10]);
+    expect(ofType(events, 'evaluation')[0].heldOut.mean).toBeLessThan(1);
+    const base = await loadBase('fashion');
+    const [name] = [...base.parameters.keys()].filter((key) => key.startsWith('down_blocks.0.resnets.0.conv1'));
+    expect(model.parameters.get(name)!.data).toEqual(toFloat32(base.parameters.get(name)!));
   });
 });
