@@ -4,6 +4,7 @@ import type { Pixels } from '../image/pixels.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { evaluationReport } from '../report/evaluation.ts';
 import type { EvaluateFlags } from './evaluateFlags.ts';
+import { quoted } from './flags.ts';
 
 /** What a report is made of. */
 export interface Evaluated {
@@ -62,10 +63,6 @@ function commandOf(source: string, { data, ...flags }: Evaluated['flags']): stri
     return value === true ? [flag] : [flag, quoted(String(value))];
   });
   return ['ddpm-wasm evaluate', quoted(source), ...words].join(' ');
-}
-
-function quoted(word: string): string {
-  return /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** The first images of the data, each with the class that the network is told. */

@@ -93,3 +93,8 @@ export function file(...extensions: string[]): (text: string) => string {
     throw new InvalidArgumentError(`Expected a file name ending in ${extensions.join(' or ')}.`);
   };
 }
+
+/** A word as a shell reads it. */
+export function quoted(word: string): string {
+  return /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -7,16 +7,20 @@ import { evaluateCommand } from './evaluate.ts';
 import { inspectCommand } from './inspect.ts';
 import { invertCommand } from './invert.ts';
 import { sampleCommand } from './sample.ts';
+import { trainCommand } from './train.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
 const program = new Command('ddpm-wasm')
-  .description('Denoising diffusion models: sample and measure them, convert them from diffusers, look inside them.')
+  .description(
+    'Denoising diffusion models: sample, measure and train them, convert them from diffusers, look inside them.',
+  )
   .version(version)
   .helpCommand(false)
   .addCommand(sampleCommand())
   .addCommand(invertCommand())
   .addCommand(evaluateCommand())
+  .addCommand(trainCommand())
   .addCommand(convertCommand())
   .addCommand(inspectCommand())
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ddpm-wasm: ')) });

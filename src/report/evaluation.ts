@@ -1,6 +1,7 @@
 import type { Estimate, Evaluation } from '../evaluate/types.ts';
 import { type Html, html, page, picture } from './page.ts';
 import { timestepPlot } from './plots.ts';
+import { round } from './words.ts';
 
 /** What a report shows besides the figures. */
 export interface ReportContext {
@@ -106,15 +107,12 @@ export function withError({ mean, standardError }: Estimate): string {
   return `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
 }
 
-function round(value: number, digits: number): string {
-  return String(Number(value.toPrecision(digits)));
-}
-
 function boundNote({ timesteps, chain }: NonNullable<Evaluation['vlb']>): string {
   return timesteps === chain ? `all ${chain} steps` : `${timesteps} of ${chain} steps an image, stratified`;
 }
 
-function card({ name, value, unit, note }: Headline): Html {
+/** A figure in a frame. */
+export function card({ name, value, unit, note }: Headline): Html {
   return html`<div><span>${name}</span><strong>${value} ${unit && html`<small>${unit}</small>`}</strong><span>${note}</span></div>`;
 }
 

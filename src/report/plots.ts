@@ -12,8 +12,7 @@ export interface TimestepPlot {
 
 /** Means by timestep as an SVG picture: a line through the middles of the ranges, and a band of two standard errors. */
 export async function timestepPlot({ estimates, label, logarithmic = false }: TimestepPlot): Promise<Html> {
-  const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
-  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const plot = await import('@observablehq/plot');
   const points = estimates
     .filter(({ count, mean }) => count > 0 && Number.isFinite(mean) && (!logarithmic || mean > 0))
     .map(({ from, to, mean, standardError }) => {
@@ -28,16 +27,19 @@ export async function timestepPlot({ estimates, label, logarithmic = false }: Ti
     plot.dot(points, { x: 'timestep', y: 'mean', fill: 'var(--mark)', r: 2.5 }),
     ...(logarithmic ? [] : [plot.ruleY([0], { stroke: 'var(--line)' })]),
   ];
-  const svg = plot.plot({
-    document: document as unknown as Document,
-    width: 900,
-    height: 320,
-    marginLeft: 60,
-    marginBottom: 42,
-    style: { background: 'none', fontSize: '12px' },
+  return drawn({
+    ...{ width: 900, height: 320, marginLeft: 60, marginBottom: 42 },
     x: { label: 'timestep', grid: false },
     y: { label, grid: true, type: logarithmic ? 'log' : 'linear', ...(logarithmic && { ticks: 6, tickFormat: '.0e' }) },
     marks,
   });
+}
+
+/** A plot as an SVG picture. */
+export async function drawn(options: Plot.PlotOptions): Promise<Html> {
+  const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const style = { background: 'none', fontSize: '12px' };
+  const svg = plot.plot({ document: document as unknown as Document, style, ...options });
   return asHtml(svg.outerHTML);
 }
