@@ -37,15 +37,16 @@ function beginning({ parameters, members, step }: BegunEvent): string {
   return `${shortCount(parameters)} parameters${threads}${step === 0 ? '' : `, going on after step ${step}`}`;
 }
 
+/** Where it is; the end of a long line may not fit. */
 function state(log: TrainLog): string[] {
   const { step, records, evaluations, imagesPerSecond, secondsLeft } = log;
   const steps = log.begun?.config.steps;
   const [record, evaluation] = [records.at(-1), evaluations.at(-1)];
   return [
     `step ${step}${steps ? `/${steps}` : ''}`,
+    ...(secondsLeft === undefined ? [] : [`${duration(secondsLeft)} left`]),
     ...(record ? [`loss ${round(record.loss, 3)}`] : []),
     ...(evaluation ? [`held out ${withError(evaluation.heldOut)}`] : []),
     ...(imagesPerSecond === undefined ? [] : [`${round(imagesPerSecond, 3)} images/s`]),
-    ...(secondsLeft === undefined ? [] : [`${duration(secondsLeft)} left`]),
   ];
 }
