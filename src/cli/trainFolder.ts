@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.ts';
 import { listCheckpoints } from '../train/checkpoint.ts';
 import { writeDiffusersFolder } from '../train/diffusers.ts';
 import type { SamplesEvent } from '../train/events.ts';
-import type { TrainedModel } from '../train/trainer.ts';
+import type { TrainedModel } from '../train/types.ts';
 
 /** The folder of a training run: every file in it is whole at any moment, whatever happens to the process. */
 export interface RunFolder {
@@ -17,7 +17,7 @@ export interface RunFolder {
   /** The place of a file. */
   file(name: string): string;
   write(name: string, content: string): Promise<void>;
-  /** The model as diffusers and every command here read it. */
+  /** The model as diffusers and every command here read it; where a LoRA is trained, that by itself in lora/. */
   writeModel(model: TrainedModel): Promise<void>;
   writeSheet(event: SamplesEvent, engine: Engine): Promise<void>;
   /** The steps of which there are sheets, ascending. */
@@ -39,10 +39,11 @@ export async function openRunFolder(place: string, { resume }: { readonly resume
   return {
     ...{ place, checkpoints, newest, file },
     write: (name, content) => writeFile(file(name), new TextEncoder().encode(content)),
-    async writeModel({ config, parameters, labels }) {
+    async writeModel({ config, parameters, labels, lora = new Map() }) {
       const network = parseUNetConfig({ _class_name: 'UNet2DModel', ...config.model }).config;
       const files = writeDiffusersFolder({ config: network, scheduler: config.schedule, parameters, labels });
       for (const [name, bytes] of files) await writeFile(file(name), bytes);
+      for (const [name, bytes] of lora) await writeFile(file(`lora/${name}`), bytes);
     },
     async writeSheet(event, engine) {
       const png = await sheetPng(event, engine);
