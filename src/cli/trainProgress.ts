@@ -13,8 +13,9 @@ export async function showProgress(log: TrainLog, { quiet, signal }: { quiet: bo
     bar = undefined;
   };
   signal.addEventListener('abort', () => {
-    if (bar) console.error('ending after this step, with a checkpoint; Ctrl-C again ends at once');
+    const waited = bar !== undefined;
     stop();
+    if (waited) console.error('ending after this step, with a checkpoint; Ctrl-C again ends at once');
   });
   return {
     async take(event: TrainingEvent): Promise<void> {

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { type TrainingReport, trainingReport } from '../report/training.ts';
+import type { TrainingConfig } from '../train/configSchema.ts';
 import { quoted } from './flags.ts';
 import type { RunFolder } from './trainFolder.ts';
 import type { TrainLog } from './trainLog.ts';
@@ -22,10 +23,7 @@ export class LiveReport {
 
   async write(state: State): Promise<void> {
     const begun = performance.now();
-    await this.folder.write(
-      'report.html',
-      await trainingReport({ ...(await contentOf(this.folder, this.log)), ...state }),
-    );
+    await this.folder.write('report.html', await trainingReport(await contentOf(this.folder, this.log, state)));
     const took = performance.now() - begun;
     // a long page must not keep the run from its work
     this.next = performance.now() + Math.max(5000, 30 * took);
@@ -35,9 +33,9 @@ export class LiveReport {
 /** How many sheets of samples a page shows. */
 const shownSheets = 13;
 
-async function contentOf(folder: RunFolder, log: TrainLog): Promise<Omit<TrainingReport, 'state'>> {
+async function contentOf(folder: RunFolder, log: TrainLog, state: State): Promise<TrainingReport> {
   const { config, parameters, members, notes } = log.begun!;
-  const { step, progress, seconds, secondsLeft, records, evaluations } = log;
+  const { step, seconds, secondsLeft, records, evaluations } = log;
   // those of a run that went further before it was killed come again
   const steps = spread(
     (await folder.sheets()).filter((one) => one <= step),
@@ -45,15 +43,17 @@ async function contentOf(folder: RunFolder, log: TrainLog): Promise<Omit<Trainin
   );
   const sheets = await Promise.all(steps.map(async (step) => ({ step, png: await folder.readSheet(step) })));
   const out = quoted(folder.place);
-  const more = progress < 1 ? '' : config.steps ? ` --steps ${2 * config.steps}` : ` --minutes ${2 * config.minutes!}`;
+  const complete = state.state === 'complete';
+  const longer = config.steps ? ` --steps ${2 * config.steps}` : ` --minutes ${2 * config.minutes!}`;
   return {
     name: path.basename(path.resolve(folder.place)),
-    ...{ step, progress, seconds, secondsLeft, parameters, records, evaluations, notes, config },
+    ...{ ...state, step, seconds, secondsLeft, parameters, records, evaluations, notes, config },
+    progress: complete ? 1 : log.progress,
     steps: config.steps ?? undefined,
     sheets: sheets.flatMap(({ step, png }) => (png ? [{ step, png }] : [])),
     settings: settingsOf(config, members),
     commands: [
-      `ddpm-wasm train --out ${out} --resume${more}`,
+      `ddpm-wasm train --out ${out} --resume${complete ? longer : ''}`,
       `ddpm-wasm sample ${out} --sampler ddim --steps 50 --eta 1 --out samples.png`,
     ],
     written: new Date(),
@@ -66,14 +66,14 @@ function spread(list: readonly number[], most: number): number[] {
   return Array.from({ length: most }, (_, i) => list[Math.round((i * (list.length - 1)) / (most - 1))]);
 }
 
-function settingsOf(config: NonNullable<TrainLog['begun']>['config'], members: number): TrainingReport['settings'] {
+function settingsOf(config: TrainingConfig, members: number): TrainingReport['settings'] {
   const { model, data, batch, accumulation, optimizer, loss, ema, seed, minutes, from } = config;
   const [height, width] = [model.sample_size].flat();
   return {
     ...(data.path !== null && { data: data.path }),
-    images: `${width ?? height}x${height}, ${model.in_channels} ${model.in_channels === 1 ? 'channel' : 'channels'}`,
+    images: `${width ?? height}x${height}, channels: ${model.in_channels}`,
     ...(from !== null && { from }),
-    network: `levels of ${[model.block_out_channels].flat().join(', ')} channels, ${model.layers_per_block} ${model.layers_per_block === 1 ? 'layer' : 'layers'} each`,
+    network: `levels of ${[model.block_out_channels].flat().join(', ')} channels, layers each: ${model.layers_per_block}`,
     ...(model.num_class_embeds !== null && { 'class labels': String(model.num_class_embeds) }),
     loss: `${loss.prediction}, weighting ${loss.weighting}, ${loss.variance} variance`,
     batch: accumulation === 1 ? batch : `${batch}, ${accumulation} a step`,

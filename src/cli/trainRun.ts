@@ -88,7 +88,8 @@ class Outputs {
     const { begun, checkpoint, step } = this.log;
     await this.metrics?.close().catch(() => {});
     if (!begun || !(error instanceof DdpmError)) return error;
-    const rest = checkpoint === undefined ? 'there is no checkpoint yet' : `the last good checkpoint is ${checkpoint}`;
+    const kept = checkpoint === undefined ? undefined : this.folder.file(`checkpoints/${checkpoint}`);
+    const rest = kept === undefined ? 'there is no checkpoint yet' : `the last good checkpoint is ${kept}`;
     const where = error.code === 'training-diverged' ? `step ${step + 1}: ` : '';
     const message = `${where}${error.message}; ${rest}`;
     // it may be the disk that failed
@@ -116,7 +117,7 @@ function tell(
       JSON.stringify({
         ...{ step, complete: model.complete, seconds, imagesPerSecond: imagesPerSecond ?? null, loss: loss ?? null },
         ...{ heldOut: heldOut ?? null, parameters, folder: folder.place },
-        checkpoint: checkpoint === undefined ? null : `${folder.checkpoints}/${checkpoint}`,
+        checkpoint: checkpoint === undefined ? null : folder.file(`checkpoints/${checkpoint}`),
       }),
     );
   else {

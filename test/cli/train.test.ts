@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { decodePng } from '../../src/image/png.ts';
 import { readSafetensors, toFloat32 } from '../../src/onnx/safetensors.ts';
 import { listCheckpoints, loadCheckpoint } from '../../src/train/checkpoint.ts';
+import { write } from '../datasets/support.ts';
 import { cli, ddpmWasm, temporaryFolder } from '../support/cli.ts';
 import { killed, trainingFolder, trainUntil } from '../support/training.ts';
 
@@ -40,8 +41,10 @@ describe('ddpm-wasm train', () => {
 
     const config = JSON.parse(readFileSync(path.join(cwd, 'run/training.json'), 'utf8'));
     expect(config).toMatchObject({ steps: 30, batch: 4, seed: 3, optimizer: { betas: [0.9, 0.999] } });
+    const labels = JSON.parse(readFileSync(path.join(cwd, 'run/labels.json'), 'utf8'));
+    expect(labels).toEqual({ labels: ['bright', 'dark'], unconditional: 2 });
     const sampled = await ddpmWasm(
-      ['sample', 'run', '--sampler', 'ddim', '--steps', 2, '--count', 2, '--raw', 'raw.safetensors'],
+      ['sample', 'run', '--class', 'dark', '--sampler', 'ddim', '--steps', 2, '--count', 2, '--raw', 'raw.safetensors'],
       { cwd },
     );
     expect(sampled).toMatchObject({ code: 0, stderr: '' });
@@ -141,7 +144,7 @@ describe('what cannot be is said in one line, and leaves what is there', () => {
   it.each([
     ['no images named', { data: {} }, [], 2, '"--data" expected the images to train on'],
     ['no such images', {}, ['--data', 'nowhere'], 1, 'nowhere'],
-    ['no image at all', {}, ['--data', 'empty'], 1, 'empty'],
+    ['no image at all', {}, ['--data', 'empty'], 1, 'empty: no usable image'],
     ['an unknown key', { optimiser: {} }, [], 1, '"optimiser" expected no such key'],
     [
       'a wrong value',
@@ -158,10 +161,10 @@ describe('what cannot be is said in one line, and leaves what is there', () => {
     ['a config that is no JSON', {}, ['--config', 'images/notes.json'], 1, 'images/notes.json: not JSON'],
   ])('%s', async (_, config, flags, code, message) => {
     const cwd = trainingFolder(temporaryFolder(), config);
-    writeFileSync(path.join(cwd, 'images/notes.json'), '{');
+    write(cwd, { 'images/notes.json': '{', 'empty/notes.txt': 'nothing to see' });
     const outcome = await train(cwd, ...flags);
     expect(outcome).toMatchObject({ code, stdout: '' });
-    expect(outcome.stderr).toMatch(/^ddpm-wasm: [^\n]+\n$|^error: [^\n]+\n$/);
+    expect(outcome.stderr).toMatch(/^ddpm-wasm: [^\n]+\n$/);
     expect(outcome.stderr).toContain(message);
     expect(outcome.stderr).not.toContain('(unexpected');
     expect(existsSync(path.join(cwd, 'run'))).toBe(false);
@@ -187,7 +190,7 @@ describe('what cannot be is said in one line, and leaves what is there', () => {
     const { code, stdout, stderr } = await train(cwd, '--json');
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     const [, step, name] = /^ddpm-wasm: step (\d+): the loss is .+; the last good checkpoint is (\S+)\n$/.exec(stderr)!;
-    expect((await loadCheckpoint(path.join(cwd, 'run/checkpoints', name))).state.step).toBe(Number(step) - 1);
+    expect((await loadCheckpoint(path.join(cwd, name))).state.step).toBe(Number(step) - 1);
     expect(readFileSync(path.join(cwd, 'run/report.html'), 'utf8')).toMatch(
       /failed\..*class="warning">step \d+: the loss/s,
     );

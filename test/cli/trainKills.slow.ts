@@ -8,7 +8,7 @@ import { killed, trainingFolder } from '../support/training.ts';
 it('a run that is killed at 20 moments ends with the weights of one that is not; every checkpoint can be read', async () => {
   const flags = ['--config', 'config.json', '--out', 'run'];
   const looks = { evaluation: { every: 20, images: 4 }, samples: { every: 20, count: 2 } };
-  const [still, struck] = [0, 1].map(() => trainingFolder(temporaryFolder(), { steps: 800, ...looks }));
+  const [still, struck] = [0, 1].map(() => trainingFolder(temporaryFolder(), { steps: 800, workers: 2, ...looks }));
   const weights = (cwd: string) => readFileSync(path.join(cwd, 'run/diffusion_pytorch_model.safetensors'));
   const metrics = (cwd: string) => readFileSync(path.join(cwd, 'run/metrics.jsonl'), 'utf8').trimEnd().split('\n');
   const place = path.join(struck, 'run/checkpoints');
