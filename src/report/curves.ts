@@ -92,13 +92,15 @@ function logarithmicScale(curves: readonly Curve[]): Plot.ScaleOptions {
   if (bands.length === 0) return {};
   const domain = [Math.min(...bands.map(({ low }) => low)), Math.max(...bands.map(({ high }) => high))];
   const [first, decades] = [Math.floor(Math.log10(domain[0])), Math.log10(domain[1] / domain[0])];
-  const leading = decades < 2 ? [1, 2, 3, 5] : decades < 4 ? [1, 3] : [1];
-  const ticks = Array.from({ length: Math.ceil(decades) + 2 }, (_, i) =>
-    leading.map((digit) => digit * 10 ** (first + i)),
-  )
-    .flat()
+  // on so short a way it is as good as linear, and has no round numbers of its own
+  if (decades < 0.25) return { domain, ticks: 5 };
+  const leading =
+    decades < 1 ? [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9] : decades < 2 ? [1, 2, 3, 5] : decades < 4 ? [1, 3] : [1];
+  const powers = Array.from({ length: Math.ceil(decades) + 2 }, (_, i) => 10 ** (first + i));
+  const ticks = powers
+    .flatMap((power) => leading.map((digit) => digit * power))
     .filter((tick) => tick >= domain[0] && tick <= domain[1]);
-  return { type: 'log', domain, ticks: ticks.length > 1 ? ticks : 4 };
+  return { type: 'log', domain, ticks };
 }
 
 function tickText(value: number): string {
