@@ -42,6 +42,7 @@ export async function openRunFolder(place: string, { resume }: { readonly resume
     async writeModel({ config, parameters, labels, lora = new Map() }) {
       const network = parseUNetConfig({ _class_name: 'UNet2DModel', ...config.model }).config;
       const files = writeDiffusersFolder({ config: network, scheduler: config.schedule, parameters, labels });
+      files.set('sampling.json', new TextEncoder().encode(`${JSON.stringify(sampling)}\n`));
       for (const [name, bytes] of files) await writeFile(file(name), bytes);
       for (const [name, bytes] of lora) await writeFile(file(`lora/${name}`), bytes);
     },
@@ -57,6 +58,9 @@ export async function openRunFolder(place: string, { resume }: { readonly resume
     readSheet: (step) => tryRead(file(sheetName(step))),
   };
 }
+
+// as the sheets are made: the thousand steps of a DDPM show little more
+const sampling = { sampler: 'ddim', steps: 50, eta: 1 };
 
 function sheetName(step: number): string {
   return `samples/step-${String(step).padStart(6, '0')}.png`;

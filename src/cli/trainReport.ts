@@ -54,7 +54,7 @@ async function contentOf(folder: RunFolder, log: TrainLog, state: State): Promis
     settings: settingsOf(config, members),
     commands: [
       `ddpm-wasm train --out ${out} --resume${complete ? longer : ''}`,
-      `ddpm-wasm sample ${out} --sampler ddim --steps 50 --eta 1 --out samples.png`,
+      `ddpm-wasm sample ${out} --out samples.png`,
     ],
     written: new Date(),
   };

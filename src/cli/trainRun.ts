@@ -29,7 +29,14 @@ export async function trainRun(flags: TrainFlags): Promise<void> {
   const ended: { model?: TrainedModel } = {};
   const { resume, device } = flags;
   const events = (async function* () {
-    ended.model = yield* train(input, { checkpoints: folder.checkpoints, resume, device, signal, engine });
+    ended.model = yield* train(input, {
+      checkpoints: folder.checkpoints,
+      resume,
+      device,
+      signal,
+      engine,
+      file: flags.config,
+    });
   })();
   try {
     for await (const event of events) {

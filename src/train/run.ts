@@ -16,7 +16,7 @@ import type { FeedSource } from './intake.ts';
 import { writeLora } from './lora.ts';
 import type { Part } from './noising.ts';
 import type { Progress, ProgressStart } from './progress.ts';
-import { continuedConfig, fillVectors, newestCheckpoint, startOf, stateOf } from './state.ts';
+import { assertSameNetwork, continuedConfig, fillVectors, newestCheckpoint, startOf, stateOf } from './state.ts';
 import { tasksOf } from './tasks.ts';
 import { type Trainable, trainableOf } from './trainable.ts';
 import { openTrainingData, type TrainingData } from './trainingData.ts';
@@ -57,6 +57,10 @@ export async function openRun(input: TrainingInput, options: TrainOptions): Prom
   const subject = await openSubject(saved ? continuedConfig(saved, input) : input, options);
   const { engine, schedule, parsed, base, data, device, labels, plainLabel } = subject;
   const { config } = parsed;
+  if (saved && input.model) {
+    const json = { ...config, from: null, model: input.model };
+    assertSameNetwork(saved, parseTrainingConfig(json, { data: data.summary }), parsed);
+  }
   const members = config.workers as number;
 
   const trainable = trainableOf(engine, parsed, base?.parameters);
@@ -103,10 +107,13 @@ export async function openRun(input: TrainingInput, options: TrainOptions): Prom
 }
 
 /** What a config is about: the data, the model to start from, the schedule, and where to train. */
-async function openSubject(json: TrainingInput, { data: given, device: asked, engine: own, signal }: TrainOptions) {
+async function openSubject(
+  json: TrainingInput,
+  { data: given, device: asked, engine: own, signal, file }: TrainOptions,
+) {
   const base = json.from ? await loadBase(json.from, { signal }) : undefined;
   const data = given ?? (await openTrainingData(placeIn(json), { signal }));
-  const completed = parseTrainingConfig(json, { data: data.summary, base });
+  const completed = parseTrainingConfig(json, { data: data.summary, base, file });
   const device = asked === undefined || asked === 'auto' ? (await autoDevices())[0] : asked;
   const parsed = { ...completed, config: { ...completed.config, workers: membersOf(completed.config, device) } };
 

@@ -2,6 +2,7 @@ import { DdpmError, show } from '../core/errors.ts';
 import { sizeOf } from '../core/tensor.ts';
 import { type LoadedCheckpoint, listCheckpoints, loadCheckpoint } from './checkpoint.ts';
 import type { Json, TrainingState } from './checkpointFormat.ts';
+import type { ParsedTraining } from './config.ts';
 import type { TrainingConfig, TrainingInput } from './configSchema.ts';
 import type { HistoryEntry } from './events.ts';
 import type { Vectors } from './member.ts';
@@ -14,31 +15,62 @@ export async function newestCheckpoint(place: string | URL | CheckpointStore): P
   return (await listCheckpoints(place)).length === 0 ? undefined : loadCheckpoint(place);
 }
 
-/** What a run goes on with: the checkpoint's config, with what the given one may change of it. */
+/**
+ * What a run goes on with: the checkpoint's config, with what the given one may change of it. Its network is left to
+ * `assertSameNetwork`, as there are several ways to say the same one.
+ *
+ * @throws DdpmError `config-invalid` for what would make another run
+ */
 export function continuedConfig({ name, state }: LoadedCheckpoint, given: TrainingInput): TrainingInput {
-  const saved = state.config as unknown as TrainingConfig & Record<string, unknown>;
-  const changes: Record<string, unknown> = {};
+  const saved = state.config as unknown as Record<string, unknown>;
+  const changed: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(given)) {
-    if (key === '$schema' || value === undefined || show(value) === show(saved[key])) continue;
-    if (changeable.includes(key)) changes[key] = value;
-    else if (!agrees(saved[key], value))
-      throw new DdpmError('config-invalid', `"${key}" expected what ${name} was trained with, got ${show(value)}`);
+    if (key === '$schema' || value === undefined) continue;
+    if (changeable.includes(key)) changed[key] = joined(saved[key], value);
+    else if (key === 'data') changed.data = movedData(name, saved.data as TrainingConfig['data'], value as object);
+    else if (key !== 'model' && !agrees(saved[key], value)) throw otherThan(name, key, value);
   }
   // the one that is given replaces the other
-  if (changes.steps != null) changes.minutes = null;
-  if (changes.minutes != null) changes.steps = null;
-  return { ...(saved as unknown as TrainingInput), ...changes };
+  if (changed.steps != null) changed.minutes = null;
+  if (changed.minutes != null) changed.steps = null;
+  return { ...saved, ...changed };
 }
 
-// what neither changes the vectors nor the order of the images
-const changeable = ['steps', 'minutes', 'checkpoints', 'evaluation', 'samples', 'data'];
+/** Throws unless a config that is given describes the network of the checkpoint. */
+export function assertSameNetwork({ name }: LoadedCheckpoint, given: ParsedTraining, saved: ParsedTraining): void {
+  if (JSON.stringify(given.network) !== JSON.stringify(saved.network))
+    throw otherThan(name, 'model', given.config.model);
+}
+
+// what changes neither the vectors nor the images
+const changeable = ['steps', 'minutes', 'checkpoints', 'evaluation', 'samples'];
+
+function joined(saved: unknown, given: unknown): unknown {
+  return isSection(saved) && isSection(given) ? { ...saved, ...given } : given;
+}
+
+/** The images may have been moved, but are shown as they were. */
+function movedData(name: string, saved: TrainingConfig['data'], given: Partial<TrainingConfig['data']>) {
+  const { path = saved.path, ...rest } = given;
+  for (const [key, value] of Object.entries(rest))
+    if (!agrees(saved[key as 'flip'], value)) throw otherThan(name, `data.${key}`, value);
+  return { ...saved, path };
+}
+
+function otherThan(name: string, key: string, value: unknown): DdpmError {
+  return new DdpmError('config-invalid', `"${key}" expected what ${name} was trained with, got ${show(value)}`);
+}
 
 /** Whether a section says nothing else than another, which is complete. */
 function agrees(complete: unknown, given: unknown): boolean {
-  if (typeof given !== 'object' || given === null || Array.isArray(given))
-    return JSON.stringify(complete) === JSON.stringify(given);
-  if (typeof complete !== 'object' || complete === null) return false;
-  return Object.entries(given).every(([key, value]) => agrees((complete as Record<string, unknown>)[key], value));
+  // of threads, of which a checkpoint knows how many there were
+  if (given === 'auto') return typeof complete === 'number';
+  if (!isSection(given)) return JSON.stringify(complete) === JSON.stringify(given);
+  return isSection(complete) && Object.entries(given).every(([key, value]) => agrees(complete[key], value));
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Where a run begins: at nothing, or where a checkpoint was made. */

@@ -9,7 +9,7 @@ import { openRun, type Run } from './run.ts';
 import type { TrainedModel, TrainOptions } from './types.ts';
 import { Watch } from './watch.ts';
 
-const optionNames = ['data', 'checkpoints', 'resume', 'device', 'engine', 'signal'];
+const optionNames = ['data', 'checkpoints', 'resume', 'device', 'engine', 'file', 'signal'];
 
 /**
  * Trains a network on images: yields what happens, and returns the model.
@@ -30,7 +30,7 @@ export async function* train(
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
   assertKeys(options, 'options', optionNames);
   const run = await openRun(config, options);
-  const watch = new Watch(run);
+  const watch = new Watch(run, options.signal);
   try {
     yield run.begun;
     const progress = new Progress(run);

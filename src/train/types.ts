@@ -17,6 +17,8 @@ export interface TrainOptions {
   /** Where to train. Default: the CPU in Node; in a browser WebGPU if there is an adapter, else wasm. */
   readonly device?: Device;
   readonly engine?: Engine;
+  /** What messages call the config. */
+  readonly file?: string;
   /** Ends the run after the step in progress, with a checkpoint. */
   readonly signal?: AbortSignal;
 }

@@ -12,7 +12,10 @@ export class Watch {
   /** The images held out, read once. */
   private heldOut: Promise<ImageBatch[]> | undefined;
 
-  constructor(private readonly run: Run) {}
+  constructor(
+    private readonly run: Run,
+    private readonly signal?: AbortSignal,
+  ) {}
 
   /** What is due after a step. */
   async *look(progress: Progress): AsyncGenerator<EvaluationEvent | SamplesEvent, void, void> {
@@ -26,6 +29,9 @@ export class Watch {
     try {
       if (evaluates) yield await this.evaluate(pipeline, progress);
       if (isDue(samples)) yield await this.sample(pipeline, progress);
+    } catch (error) {
+      // who stops a run does not want to wait for a look at it
+      if (!this.signal?.aborted) throw error;
     } finally {
       await pipeline.dispose();
       progress.pause();
@@ -43,7 +49,7 @@ export class Watch {
   private async evaluate(pipeline: Pipeline, progress: Progress): Promise<EvaluationEvent> {
     this.heldOut ??= this.read();
     const { config, plainLabel } = this.run;
-    const options = { metrics: ['simple'] as const, seed: config.seed, class: plainLabel };
+    const options = { metrics: ['simple'] as const, seed: config.seed, class: plainLabel, signal: this.signal };
     const { simple } = await pipeline.evaluate(await this.heldOut, options);
     const { step } = progress;
     const found = { step, heldOut: simple!.noise };
@@ -67,11 +73,12 @@ export class Watch {
   }
 
   private async sample(pipeline: Pipeline, { step }: Progress): Promise<SamplesEvent> {
+    const { signal } = this;
     const { config, data, plainLabel } = this.run;
     const { count } = config.samples!;
     const classOf = (i: number) => plainLabel ?? i % data.summary.classes!;
     const classes = pipeline.model.classes > 0 ? Array.from({ length: count }, (_, i) => classOf(i)) : undefined;
-    const images = await pipeline.sample({ ...sheet, count, class: classes, seed: config.seed });
+    const images = await pipeline.sample({ ...sheet, count, class: classes, seed: config.seed, signal });
     return { type: 'samples', step, images, ...(classes && { classes }) };
   }
 }

@@ -55,6 +55,23 @@ describe('training', () => {
     },
   );
 
+  it('goes on longer than was planned, and refuses to go on as another run', async () => {
+    const checkpoints = memoryStore();
+    const config = tinyConfig(4, { loss: { weighting: 'min-snr' }, data: { flip: true } });
+    await finish(train(config, { data, checkpoints }));
+    const again = (change: TrainingInput) => finish(train(change, { data, checkpoints, resume: true }));
+    expect((await again({ ...config, workers: 'auto' })).events).toHaveLength(1);
+    expect((await again({ steps: 6, evaluation: null })).model).toMatchObject({ step: 6, complete: true });
+    for (const [change, message] of [
+      [{ loss: { weighting: 'p2' } }, '"loss" expected what checkpoint-000002.msgpack was trained with'],
+      [{ data: { flip: false } }, '"data.flip"'],
+      [{ seed: 4 }, '"seed"'],
+      [{ model: { block_out_channels: [16, 16] } }, '"model"'],
+      [{ optimiser: {} }, '"optimiser"'],
+    ] as const)
+      await expect(again(change as TrainingInput)).rejects.toThrow(message);
+  });
+
   it('is left where a consumer stops asking, at the last checkpoint', async () => {
     const config = tinyConfig(12, { checkpoints: { every: 4 } });
     const whole = await finish(train(config, { data }));
