@@ -1,12 +1,5 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import { DdpmError, show } from '../core/errors.ts';
-import {
-  type GraphProto,
-  type ModelProto,
-  ModelProtoSchema,
-  type TensorProto,
-  TensorProto_DataLocation,
-} from '../onnx/onnx_pb.ts';
+import { isExternal, type OnnxGraph, type OnnxTensor, readGraph } from './onnxFile.ts';
 
 /** What an ONNX file tells only to one who parses it. */
 export interface Inspection {
@@ -23,34 +16,31 @@ export interface Inspection {
 // a graph of one file for each weight is conceivable, one with more is not
 const maxExternalFiles = 10_000;
 
-/** Parses an ONNX file; weights stay views of `bytes`. @throws DdpmError `model-invalid` if it is none. */
+/** Parses an ONNX file; weights stay where they are. @throws DdpmError `model-invalid` if it is none. */
 export function inspectOnnx(bytes: Uint8Array, name: string): Inspection {
-  const graph = parse(bytes, name)?.graph;
-  if (!graph?.node.length) throw new DdpmError('model-invalid', `${name}: not an ONNX model, or damaged`);
+  const graph = parse(bytes, name);
+  if (!graph?.nodes.length) throw new DdpmError('model-invalid', `${name}: not an ONNX model, or damaged`);
   return {
     externalFiles: externalFiles(graph, name),
-    outputs: graph.output.map((output) => output.name),
+    outputs: graph.outputs,
     embeddingSize: (input) => embeddingSize(graph, input),
-    computes: (value) => value !== '' && graph.node.some(({ output }) => output.includes(value)),
+    computes: (value) => value !== '' && graph.nodes.some(({ outputs }) => outputs.includes(value)),
   };
 }
 
-function parse(bytes: Uint8Array, name: string): ModelProto | undefined {
+function parse(bytes: Uint8Array, name: string): OnnxGraph | undefined {
   if (new TextDecoder().decode(bytes.subarray(0, 40)).startsWith('version https://git-lfs'))
     throw new DdpmError('model-invalid', `${name}: a Git LFS pointer, not the file itself: run "git lfs pull"`);
   try {
-    return fromBinary(ModelProtoSchema, bytes);
+    return readGraph(bytes);
   } catch {
     return undefined;
   }
 }
 
 /** The places that tensors refer to, which must be inside the model's folder. */
-function externalFiles(graph: GraphProto, name: string): string[] {
-  const inNodes = graph.node.flatMap((node) => node.attribute.flatMap((attribute) => attribute.t ?? []));
-  const places = [...graph.initializer, ...inNodes]
-    .filter((tensor) => tensor.dataLocation === TensorProto_DataLocation.EXTERNAL)
-    .map(locationOf);
+function externalFiles({ initializers, nodes }: OnnxGraph, name: string): string[] {
+  const places = [...initializers, ...nodes.flatMap(({ tensors }) => tensors)].filter(isExternal).map(locationOf);
   const distinct = [...new Set(places)];
   if (distinct.length > maxExternalFiles)
     throw new DdpmError(
@@ -63,8 +53,8 @@ function externalFiles(graph: GraphProto, name: string): string[] {
   return distinct;
 }
 
-function locationOf(tensor: TensorProto): string {
-  return tensor.externalData.find(({ key }) => key === 'location')?.value ?? '';
+function locationOf({ externalData }: OnnxTensor): string {
+  return externalData.get('location') ?? '';
 }
 
 /** Whether a relative path or URL stays in its folder on every platform. */
@@ -75,11 +65,11 @@ export function isInside(place: string): boolean {
 // what may stand between an input or a weight and the lookup, without changing how many rows there are
 const passing = ['Cast', 'Identity', 'Squeeze', 'Unsqueeze', 'Reshape', 'Flatten', 'DequantizeLinear'];
 
-function embeddingSize(graph: GraphProto, input: string): number | undefined {
-  const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+function embeddingSize({ initializers, nodes }: OnnxGraph, input: string): number | undefined {
+  const weights = new Map(initializers.map((tensor) => [tensor.name, tensor]));
   const indices = new Set([input]);
   // nodes come in topological order
-  for (const { opType, input: inputs, output: outputs } of graph.node) {
+  for (const { opType, inputs, outputs } of nodes) {
     if (passing.includes(opType)) {
       const weight = weights.get(inputs[0]);
       if (indices.has(inputs[0])) indices.add(outputs[0]);
@@ -87,7 +77,7 @@ function embeddingSize(graph: GraphProto, input: string): number | undefined {
     }
     if (opType === 'Gather' && indices.has(inputs[1])) {
       const rows = weights.get(inputs[0])?.dims[0];
-      if (rows !== undefined) return Number(rows);
+      if (rows !== undefined) return rows;
     }
   }
   return undefined;
