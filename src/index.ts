@@ -65,3 +65,4 @@ export {
   type PipelineOptions,
   type SampleOptions,
 } from './pipeline.ts';
+export type { DownloadProgress } from './runtime/types.ts';

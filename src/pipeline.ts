@@ -16,6 +16,7 @@ import { createEngine, type Engine } from './engine/engine.ts';
 import type { EvaluateOptions, Evaluation } from './evaluate/types.ts';
 import { loadModel } from './model/load.ts';
 import type { LoadOptions, Model } from './model/types.ts';
+import type { ConcreteDevice } from './runtime/types.ts';
 
 /** Where a pipeline runs and what it is made with. */
 export interface PipelineOptions extends LoadOptions {
@@ -66,6 +67,8 @@ export interface Pipeline {
   readonly model: Model;
   readonly engine: Engine;
   readonly schedule: Schedule;
+  /** What the network runs on; `notes` say why. */
+  readonly device: ConcreteDevice;
   /** What was assumed, ignored or replaced while loading; each one line. */
   readonly notes: readonly string[];
   /** The plan that `sample` would run. */
@@ -103,7 +106,7 @@ export interface Pipeline {
  * Loads a model: a bundled name, a diffusers folder, an .onnx file beside its scheduler_config.json, a URL of either,
  * or the bytes of an .onnx file.
  *
- * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid` or `device-unavailable`.
+ * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable` or `webgpu-unavailable`.
  * @example
  * const pipeline = await loadPipeline('fashion');
  * const images = await pipeline.sample({ count: 16, sampler: 'ddim', steps: 50, seed: 7, class: 'Sneaker' });
@@ -157,6 +160,7 @@ function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipel
     model,
     engine,
     schedule,
+    device: model.device,
     notes: [...model.notes, ...schedule.notes],
     plan: (options = {}) => prepare(options).plan,
     sample: async (options = {}) => sample(options),

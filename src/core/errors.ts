@@ -8,10 +8,14 @@ export type ErrorCode =
   | 'dataset-not-found' // nothing usable at the given path or URL
   | 'dataset-invalid' // a dataset that is damaged, holds no usable image, or is not what it is taken for
   | 'device-unavailable' // the asked-for device cannot run here
+  | 'webgpu-unavailable' // the same of WebGPU, which pages ask for and do without
   | 'network-failed' // the denoiser gave NaN, infinity or the wrong shape
   | 'training-diverged' // the loss or the gradient of a training step is NaN or infinite
   | 'out-of-memory' // the request does not fit in memory
-  | 'output-failed'; // a result could not be written
+  | 'output-failed' // a result could not be written
+  | 'cancelled' // given up for a newer request, by `cancel`, or by `dispose`
+  | 'busy' // too many requests are waiting already
+  | 'worker-crashed'; // the worker ended by itself; the next call starts another
 
 /** An error with a code. The message is one line that names the thing, what was expected and what came. */
 export class DdpmError extends Error {

@@ -34,7 +34,7 @@ interface Opened extends LoadedOrt {
 /** Opens a graph for its features on one device. */
 export async function openFeatureSession(device: ConcreteDevice, opening: Opening): Promise<FeatureSession> {
   const { name, files, bytes, threads, batch, range, output, passedOver } = opening;
-  const loaded = await loadOrt(device, { threads });
+  const loaded = await loadOrt(device, opening);
   const externalData = files.externalData.length > 0 ? files.externalData : undefined;
   const session = await createSession(loaded, bytes, { threads, name: files.name, externalData });
   try {

@@ -7,6 +7,7 @@ import { ModelProtoSchema } from '../onnx/onnx_pb.ts';
 import { showPlace } from '../runtime/http.ts';
 import { openFeatureSession } from './featureSession.ts';
 import { type OnnxFiles, prepareOnnx, tryReadOnnx } from './folder.ts';
+import { openFolder } from './openFolder.ts';
 import { placeOf } from './place.ts';
 import { onDevice } from './session.ts';
 import type { FeatureOptions, FeatureSession } from './types.ts';
@@ -16,7 +17,7 @@ import type { FeatureOptions, FeatureSession } from './types.ts';
  * folder with a features.onnx or model.onnx, a URL of either, or the bytes of a file. Its one input is images
  * [N, C, H, W] or [N, H, W, C]. With a published Inception-v3 and its last pooling as `output`, `frechetDistance` is FID.
  *
- * @throws DdpmError `model-not-found`, `model-invalid`, `device-unavailable`, `out-of-memory`.
+ * @throws DdpmError `model-not-found`, `model-invalid`, `device-unavailable`, `webgpu-unavailable`, `out-of-memory`.
  * @example
  * const network = await openFeatures('inception_v3.onnx', { output: 'avgpool', range: { mean: 0.5, std: 0.5 } });
  * const { data, shape } = await network.features(images); // [n, 2048]
@@ -25,12 +26,12 @@ export async function openFeatures(
   source: string | URL | Uint8Array,
   options: FeatureOptions = {},
 ): Promise<FeatureSession> {
-  assertKeys(options, 'options', ['output', 'range', 'size', 'signal', 'device', 'threads', 'batch']);
+  assertKeys(options, 'options', ['output', 'range', 'size', 'signal', 'device', 'threads', 'wasmPaths', 'batch']);
   const { batch = 16, size, output } = options;
   assertInteger(batch, 'batch', 1, 4096);
   if (size !== undefined) assertShape(size, 'size', 2);
   if (output !== undefined && typeof output !== 'string') throw wrongKind('output', 'the name of an output', output);
-  const { name, files } = await find(source, options.signal);
+  const { name, files } = await find(source, options);
   const bytes = withOutput(files, output);
   return onDevice(options, (device, passedOver) =>
     openFeatureSession(device, { ...options, name, files, bytes, batch, passedOver }),
@@ -39,11 +40,11 @@ export async function openFeatures(
 
 async function find(
   source: string | URL | Uint8Array,
-  signal: AbortSignal | undefined,
+  { signal }: FeatureOptions,
 ): Promise<{ name: string; files: OnnxFiles }> {
   if (source instanceof Uint8Array) return { name: 'model', files: await prepareOnnx(source, 'model') };
   const { kind, place, name, title } = await placeOf(source);
-  const folder = { place: kind === 'file' ? folderOf(place) : place, signal };
+  const folder = await openFolder(kind === 'file' ? folderOf(place) : place, { signal, cache: false });
   const names = kind === 'file' ? [name] : ['features.onnx', 'model.onnx'];
   const files = await tryReadOnnx(folder, names);
   if (files) return { name: title, files };

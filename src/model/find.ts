@@ -1,6 +1,8 @@
 import { folderOf } from '#runtime';
 import { type ModelFiles, prepareOnnx, readFolder, readOnnxFile } from './folder.ts';
+import { openFolder } from './openFolder.ts';
 import { placeOf } from './place.ts';
+import type { LoadOptions } from './types.ts';
 
 /** A model found: what to call it, and its parts. */
 export interface FoundModel {
@@ -14,12 +16,9 @@ export interface FoundModel {
  *
  * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`
  */
-export async function findModel(
-  source: string | URL | Uint8Array,
-  { signal }: { readonly signal?: AbortSignal } = {},
-): Promise<FoundModel> {
+export async function findModel(source: string | URL | Uint8Array, options: LoadOptions = {}): Promise<FoundModel> {
   if (source instanceof Uint8Array) return { name: 'model', files: { network: await prepareOnnx(source, 'model') } };
   const { kind, place, name, title } = await placeOf(source);
-  if (kind === 'folder') return { name: title, files: await readFolder({ place, signal }) };
-  return { name: title, files: await readOnnxFile({ place: folderOf(place), signal }, name) };
+  if (kind === 'folder') return { name: title, files: await readFolder(await openFolder(place, options)) };
+  return { name: title, files: await readOnnxFile(await openFolder(folderOf(place), options), name) };
 }

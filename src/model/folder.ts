@@ -1,11 +1,12 @@
-import { exists, joinPlace, readBytes, tryRead } from '#runtime';
+import { joinPlace } from '#runtime';
 import { DdpmError, show } from '../core/errors.ts';
 import { parseSamplingConfig, type SamplingConfig } from '../core/samplingConfig.ts';
 import type { StoredTensor } from '../onnx/safetensors.ts';
 import { showPlace } from '../runtime/http.ts';
 import { type Inspection, inspectOnnx } from './inspect.ts';
-import { type JsonObject, tryReadJson } from './json.ts';
+import { type JsonObject, maxConfigBytes, parseJsonObject } from './json.ts';
 import { type Labels, parseLabels } from './labels.ts';
+import type { Folder } from './openFolder.ts';
 
 /** The parts of a model, as its folder holds them. */
 export interface ModelFiles {
@@ -30,12 +31,6 @@ export interface CheckpointFiles {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
-/** A folder to read from, on disk or behind a URL. */
-export interface Folder {
-  readonly place: string | URL;
-  readonly signal?: AbortSignal;
-}
-
 /** Reads a folder: an ONNX graph, or a diffusers pipeline or model with its weights. */
 export async function readFolder(folder: Folder): Promise<ModelFiles> {
   const [index, { configFolder, ...files }] = await Promise.all([json(folder, 'model_index.json'), describe(folder)]);
@@ -53,8 +48,11 @@ export async function readFolder(folder: Folder): Promise<ModelFiles> {
 /** Reads an .onnx file and what lies beside it. */
 export async function readOnnxFile(folder: Folder, file: string): Promise<ModelFiles> {
   const [network, { configFolder: _, ...files }] = await Promise.all([tryReadOnnx(folder, [file]), describe(folder)]);
-  if (!network) throw new DdpmError('model-not-found', `nothing at ${showPlace(joinPlace(folder.place, file))}`);
-  return { network, ...files };
+  return { network: network ?? missing(folder, file), ...files };
+}
+
+function missing({ place }: Folder, file: string): never {
+  throw new DdpmError('model-not-found', `nothing at ${showPlace(joinPlace(place, file))}`);
 }
 
 /** The bytes of an .onnx file, checked and ready for a session. */
@@ -64,7 +62,7 @@ export async function prepareOnnx(bytes: Uint8Array, name: string, folder?: Fold
     throw new DdpmError('model-invalid', `${name}: keeps weights in ${externalFiles[0]}: give the file's path or URL`);
   const externalData = [];
   for (const path of externalFiles)
-    externalData.push({ path, data: await readBytes(joinPlace(folder!.place, path), folder) });
+    externalData.push({ path, data: (await folder!.read(path)) ?? missing(folder!, path) });
   return { kind: 'onnx', name, bytes, externalData, ...inspected };
 }
 
@@ -89,8 +87,9 @@ async function describe(folder: Folder) {
   };
 }
 
-function json({ place, signal }: Folder, name: string): Promise<JsonObject | undefined> {
-  return tryReadJson(joinPlace(place, name), { signal, name });
+async function json(folder: Folder, name: string): Promise<JsonObject | undefined> {
+  const bytes = await folder.read(name, { maxBytes: maxConfigBytes });
+  return bytes && parseJsonObject(bytes, name);
 }
 
 /** Refuses pipelines that are more than a UNet2DModel and a scheduler. */
@@ -110,7 +109,7 @@ function assertPlainPipeline(index: JsonObject): void {
 /** The first of several .onnx files that is there, with the weights that lie outside it. */
 export async function tryReadOnnx(folder: Folder, names: readonly string[]): Promise<OnnxFiles | undefined> {
   for (const name of names) {
-    const bytes = await tryRead(joinPlace(folder.place, name), folder);
+    const bytes = await folder.read(name);
     if (bytes) return prepareOnnx(bytes, name, folder);
   }
   return undefined;
@@ -119,10 +118,9 @@ export async function tryReadOnnx(folder: Folder, names: readonly string[]): Pro
 async function readCheckpoint(folder: Folder, within: string): Promise<CheckpointFiles> {
   const { readWeights } = await import('../onnx/convert.ts');
   const read = async (name: string) => {
-    const place = joinPlace(folder.place, `${within}${name}`);
     // a pickle is asked for only to say that it is refused
-    if (name.endsWith('.bin')) return (await exists(place, folder)) ? new Uint8Array() : undefined;
-    return tryRead(place, folder);
+    if (name.endsWith('.bin')) return (await folder.has(`${within}${name}`)) ? new Uint8Array() : undefined;
+    return folder.read(`${within}${name}`);
   };
   try {
     return { kind: 'checkpoint', tensors: await readWeights(read) };

@@ -8,29 +8,33 @@ interface JsonOptions {
   readonly signal?: AbortSignal;
   /** What messages call the file. */
   readonly name: string;
-  readonly maxBytes?: number;
 }
 
-// configs are a few kB; the limit keeps a hostile file from filling the memory
-const maxConfigBytes = 2 ** 20;
+/** The most bytes of a config: they are a few kB; the limit keeps a hostile file from filling the memory. */
+export const maxConfigBytes = 2 ** 20;
 
 /** The object in a JSON file, or undefined if there is no such file. @throws DdpmError `config-invalid`. */
 export async function tryReadJson(place: string | URL, options: JsonOptions): Promise<JsonObject | undefined> {
-  const bytes = await tryRead(place, { maxBytes: maxConfigBytes, ...options });
-  return bytes && parse(bytes, options.name);
+  const bytes = await tryRead(place, { signal: options.signal, maxBytes: maxConfigBytes });
+  return bytes && parseJsonObject(bytes, options.name);
 }
 
-function parse(bytes: Uint8Array, name: string): JsonObject {
-  let value: unknown;
+/** The object in the bytes of a JSON file. @throws DdpmError `config-invalid`. */
+export function parseJsonObject(bytes: Uint8Array, name: string): JsonObject {
+  const value = parseJson(bytes, name);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new DdpmError('config-invalid', `${name}: expected a JSON object, got ${show(value)}`);
+  return value as JsonObject;
+}
+
+/** The value in the bytes of a JSON file. @throws DdpmError `config-invalid`. */
+export function parseJson(bytes: Uint8Array, name: string): unknown {
   try {
-    value = JSON.parse(plainNumbers(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    return JSON.parse(plainNumbers(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0].slice(0, 200);
     throw new DdpmError('config-invalid', `${name}: not JSON: ${reason}`, { cause: error });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new DdpmError('config-invalid', `${name}: expected a JSON object, got ${show(value)}`);
-  return value as JsonObject;
 }
 
 /**

@@ -25,7 +25,11 @@ interface Graph {
  *
  * With `lora` the network is built anew from its weights and config.json, the LoRA merged into them.
  *
- * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable`, `out-of-memory`.
+ * A files.json in a folder behind a URL lists its files, `{ "model.onnx": { "sha256": "..." }, ... }`: then nothing else is
+ * asked for, and every download is checked.
+ *
+ * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable`, `webgpu-unavailable`,
+ * `out-of-memory`.
  */
 export async function loadModel(source: string | URL | Uint8Array, options: LoadOptions = {}): Promise<Model> {
   assertSize(options.size);
@@ -53,9 +57,9 @@ async function withLora(
 }
 
 async function graphOf({ network, config }: ModelFiles, name: string, options: LoadOptions): Promise<Graph> {
-  const { device, threads, batch, size } = options;
+  const { device, threads, wasmPaths, batch, size } = options;
   if (network.kind === 'onnx') {
-    const open = { device, threads, batch, name: network.name, shape: shapeIn(config, size) };
+    const open = { device, threads, wasmPaths, batch, name: network.name, shape: shapeIn(config, size) };
     return {
       bytes: network.bytes,
       open: network.externalData.length > 0 ? { ...open, externalData: network.externalData } : open,
@@ -66,7 +70,7 @@ async function graphOf({ network, config }: ModelFiles, name: string, options: L
   const { convertCheckpoint } = await import('../onnx/convert.ts');
   const sized = size ? { ...config, sample_size: size } : config;
   const { bytes, classes, notes } = convertCheckpoint({ config: sized, weights: network.tensors });
-  return { bytes, open: { device, threads, batch, name }, notes, labelCount: () => classes ?? undefined };
+  return { bytes, open: { device, threads, wasmPaths, batch, name }, notes, labelCount: () => classes ?? undefined };
 }
 
 function modelOf(

@@ -1,7 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-web';
 import { autoDevices, loadOrt } from '#runtime';
 import { assertInteger, assertOneOf } from '../core/assert.ts';
-import { DdpmError } from '../core/errors.ts';
+import { DdpmError, wrongKind } from '../core/errors.ts';
 import { type ConcreteDevice, devices, type LoadedOrt } from '../runtime/types.ts';
 import { denoiserOf, trialChannels } from './denoiser.ts';
 import { ortError } from './ortError.ts';
@@ -24,7 +24,8 @@ const defaultBatch = 16;
 /**
  * Opens an ONNX graph as a Denoiser, on the asked-for device or the first of `auto`'s that works.
  *
- * @throws DdpmError `model-invalid` for bytes that are no such graph, `device-unavailable`, `out-of-memory`.
+ * @throws DdpmError `model-invalid` for bytes that are no such graph, `device-unavailable`, `webgpu-unavailable`,
+ * `out-of-memory`.
  */
 export async function openSession(bytes: Uint8Array, options: OpenOptions = {}): Promise<SessionDenoiser> {
   const { batch = defaultBatch } = options;
@@ -34,23 +35,25 @@ export async function openSession(bytes: Uint8Array, options: OpenOptions = {}):
 
 /** Opens something on the asked-for device or the first of `auto`'s that works, and says which were passed over. */
 export async function onDevice<T>(
-  { device = 'auto', threads }: SessionOptions,
+  { device = 'auto', threads, wasmPaths }: SessionOptions,
   open: (device: ConcreteDevice, passedOver: readonly string[]) => Promise<T>,
 ): Promise<T> {
   assertOneOf(device, 'device', devices);
   if (threads !== undefined) assertInteger(threads, 'threads', 1, 1024);
+  if (wasmPaths !== undefined && typeof wasmPaths !== 'string' && !(wasmPaths instanceof URL))
+    throw wrongKind('wasmPaths', 'the URL of a folder', wasmPaths);
 
   // one at a time: onnxruntime-node has no fallback between execution providers
-  const candidates = device === 'auto' ? await autoDevices() : [device];
-  const passedOver: string[] = [];
-  for (const candidate of candidates.slice(0, -1)) {
+  const candidates = device === 'auto' ? await autoDevices() : { devices: [device], passedOver: [] };
+  const passedOver = candidates.passedOver.map((reason) => `passed over ${reason}`);
+  for (const candidate of candidates.devices.slice(0, -1)) {
     try {
       return await open(candidate, passedOver);
     } catch (error) {
       passedOver.push(`passed over ${(error as Error).message}`);
     }
   }
-  return open(candidates.at(-1)!, passedOver);
+  return open(candidates.devices.at(-1)!, passedOver);
 }
 
 async function openOn(
@@ -59,7 +62,7 @@ async function openOn(
   options: OpenOptions & { batch: number },
   passedOver: readonly string[],
 ): Promise<SessionDenoiser> {
-  const loaded = await loadOrt(wanted, { threads: options.threads });
+  const loaded = await loadOrt(wanted, options);
   const session = await createSession(loaded, bytes, options);
   try {
     const signature = readSignature(session);
@@ -90,10 +93,9 @@ export async function createSession(
       ...(options.externalData && { externalData: [...options.externalData] }),
     });
   } catch (error) {
-    const onGpu = device === 'cuda' || device === 'webgpu';
-    throw onGpu
-      ? ortError('device-unavailable', `${device}: cannot run ${prefix}`, error)
-      : ortError('model-invalid', prefix, error);
+    if (device === 'webgpu') throw ortError('webgpu-unavailable', `webgpu: cannot run ${prefix}`, error);
+    if (device === 'cuda') throw ortError('device-unavailable', `cuda: cannot run ${prefix}`, error);
+    throw ortError('model-invalid', prefix, error);
   }
 }
 

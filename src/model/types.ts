@@ -2,14 +2,19 @@ import type { Denoiser } from '../core/denoiser.ts';
 import type { FeatureNetwork } from '../core/features.ts';
 import type { SamplingConfig } from '../core/samplingConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
-import type { ConcreteDevice, Device } from '../runtime/types.ts';
+import type { ConcreteDevice, Device, DownloadProgress } from '../runtime/types.ts';
 
 /** How to run a network. */
 export interface SessionOptions {
   /** Where to run; `auto` (default): CUDA if usable, else the CPU; in a browser WebGPU if there is an adapter, else wasm. */
   readonly device?: Device;
-  /** CPU threads inside one call; by default onnxruntime's own choice. */
+  /** CPU threads inside one call; by default onnxruntime's own choice. In a page that is not cross-origin isolated 1. */
   readonly threads?: number;
+  /**
+   * In a browser: the folder, as a URL, that onnxruntime-web's own .mjs and .wasm files are served from. Default: where the
+   * bundler put them, or beside the script. A page's first session decides this and `threads` for all.
+   */
+  readonly wasmPaths?: string | URL;
   /** How many images go into one network call at most. Default 16. */
   readonly batch?: number;
 }
@@ -59,6 +64,14 @@ export interface LoadOptions extends SessionOptions {
   readonly lora?: LoraSource | ScaledLora | readonly (LoraSource | ScaledLora)[];
   /** Cancels reading and downloads. */
   readonly signal?: AbortSignal;
+  /** Called as files are downloaded from a URL. */
+  readonly onProgress?: (progress: DownloadProgress) => void;
+  /**
+   * In a browser: whether to keep downloads in Cache Storage, where they are found offline. Default true; the oldest go
+   * when they are more than 512 MiB, or `maxBytes`. Files with a digest (see `loadModel`) are downloaded once, others
+   * whenever there is a network.
+   */
+  readonly cache?: boolean | { readonly maxBytes: number };
   /** Height and width of an image, for a graph that leaves them open. */
   readonly size?: readonly [height: number, width: number];
 }

@@ -37,10 +37,8 @@ export function showPlace(place: string | URL): string {
 }
 
 /** The bytes behind a URL, or undefined if the server has none. */
-export async function tryFetch(
-  url: URL,
-  { signal, maxBytes = maxFileBytes }: ReadOptions = {},
-): Promise<Bytes | undefined> {
+export async function tryFetch(url: URL, options: ReadOptions = {}): Promise<Bytes | undefined> {
+  const { signal } = options;
   const response = await request(url, 'GET', signal);
   if (isMissing(response)) {
     await response.body?.cancel();
@@ -48,7 +46,9 @@ export async function tryFetch(
   }
   if (!response.ok) throw new DdpmError('model-not-found', `${showPlace(url)}: the server answered ${response.status}`);
   try {
-    return await readBody(response, url, maxBytes);
+    const bytes = await readBody(response, url, options);
+    if (options.sha256) await assertDigest(bytes, url, options.sha256);
+    return bytes;
   } catch (error) {
     throw failure(error, url, signal);
   }
@@ -87,13 +87,19 @@ async function request(url: URL, method: string, signal: AbortSignal | undefined
 }
 
 // content-length may lie or count compressed bytes, so what arrives is counted
-async function readBody(response: Response, url: URL, maxBytes: number): Promise<Bytes> {
+async function readBody(
+  response: Response,
+  url: URL,
+  { maxBytes = maxFileBytes, onProgress }: ReadOptions,
+): Promise<Bytes> {
   const parts: Uint8Array[] = [];
   let size = 0;
+  const total = sizeOf(response);
   for await (const part of streamOf(response)) {
     size += part.length;
     if (size > maxBytes) throw new DdpmError('model-invalid', `${showPlace(url)}: larger than ${maxBytes} bytes`);
     parts.push(part);
+    onProgress?.({ file: showPlace(url), loaded: size, total });
   }
   const bytes = new Uint8Array(size);
   let offset = 0;
@@ -102,6 +108,20 @@ async function readBody(response: Response, url: URL, maxBytes: number): Promise
     offset += part.length;
   }
   return bytes;
+}
+
+function sizeOf({ headers }: Response): number | undefined {
+  const length = headers.get('content-length');
+  return length && !headers.has('content-encoding') ? Number(length) : undefined;
+}
+
+async function assertDigest(bytes: Bytes, url: URL, expected: string): Promise<void> {
+  // pages without TLS have no cryptography
+  if (!globalThis.crypto?.subtle) return;
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  const got = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  if (got !== expected)
+    throw new DdpmError('model-invalid', `${showPlace(url)}: expected bytes of SHA-256 ${expected}, got ${got}`);
 }
 
 // a reader, because not every browser can iterate a stream

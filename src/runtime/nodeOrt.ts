@@ -2,9 +2,15 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { DdpmError } from '../core/errors.ts';
 import { probeProvider } from './probe.ts';
-import type { ConcreteDevice, LoadedOrt, Ort } from './types.ts';
+import {
+  type Candidates,
+  type ConcreteDevice,
+  type LoadedOrt,
+  type Ort,
+  type OrtOptions,
+  unavailable,
+} from './types.ts';
 
 // devices that a driver for CUDA makes: NVIDIA's own, and that of Windows' Linux subsystem
 const driverFiles = ['/dev/nvidiactl', '/dev/dxg'];
@@ -13,30 +19,30 @@ const driverFiles = ['/dev/nvidiactl', '/dev/dxg'];
 const maxWasmThreads = 8;
 
 /** @see Runtime.loadOrt */
-export async function loadOrt(device: ConcreteDevice, options: { readonly threads?: number } = {}): Promise<LoadedOrt> {
+export async function loadOrt(device: ConcreteDevice, options: OrtOptions = {}): Promise<LoadedOrt> {
   if (device === 'wasm') return loadWasm(options.threads);
   const native = await loadNative();
   if (native.ort) {
     if (device !== 'cpu') await assertUsable(device);
     return { ort: native.ort, device, zeroCopy: true, notes: [] };
   }
-  if (device !== 'cpu') throw new DdpmError('device-unavailable', `${device}: ${native.reason}`);
+  if (device !== 'cpu') throw unavailable(device, native.reason);
   const note = `${native.reason}: running on onnxruntime-web, which is slower`;
   return { ...(await loadWasm(options.threads)), notes: [note] };
 }
 
 /** @see Runtime.autoDevices */
-export async function autoDevices(): Promise<readonly ConcreteDevice[]> {
+export async function autoDevices(): Promise<Candidates> {
   // onnxruntime-node's installation leaves the CUDA library on machines without such a card too
   const hasDriver = driverFiles.some((file) => existsSync(file));
   const usable = hasDriver && (await loadNative()).ort !== undefined && missingCuda() === undefined;
-  return usable ? ['cuda', 'cpu'] : ['cpu'];
+  return { devices: usable ? ['cuda', 'cpu'] : ['cpu'], passedOver: [] };
 }
 
 /** Throws unless a GPU provider exists and makes a session in another process: in this one it might crash. */
 async function assertUsable(device: 'cuda' | 'webgpu'): Promise<void> {
   const reason = (device === 'cuda' && missingCuda()) || (await probeProvider(nativeEntry(), device));
-  if (reason) throw new DdpmError('device-unavailable', `${device}: ${reason}`);
+  if (reason) throw unavailable(device, reason);
 }
 
 /** What the CUDA provider lacks, or undefined. */

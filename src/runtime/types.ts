@@ -1,4 +1,5 @@
 import type { InferenceSession, TensorConstructor } from 'onnxruntime-web';
+import { DdpmError } from '../core/errors.ts';
 
 /** Where a network can run. */
 export const devices = ['auto', 'cpu', 'cuda', 'webgpu', 'wasm'] as const;
@@ -6,6 +7,12 @@ export const devices = ['auto', 'cpu', 'cuda', 'webgpu', 'wasm'] as const;
 export type Device = (typeof devices)[number];
 /** What a session runs on. */
 export type ConcreteDevice = Exclude<Device, 'auto'>;
+
+/** That a device cannot run here, and why. */
+export function unavailable(device: ConcreteDevice, reason: string, cause?: unknown): DdpmError {
+  const code = device === 'webgpu' ? 'webgpu-unavailable' : 'device-unavailable';
+  return new DdpmError(code, `${device}: ${reason}`, { cause });
+}
 
 /** The part of an onnxruntime package that sessions need: the same in onnxruntime-node and onnxruntime-web. */
 export interface Ort {
@@ -24,11 +31,40 @@ export interface LoadedOrt {
   readonly notes: readonly string[];
 }
 
+/** How far the download of a file is. */
+export interface DownloadProgress {
+  /** The file's URL, without its query. */
+  readonly file: string;
+  /** Bytes that have come. */
+  readonly loaded: number;
+  /** Bytes that will have come; undefined where the server does not say, or says how many they are compressed. */
+  readonly total: number | undefined;
+}
+
 /** How to read. */
 export interface ReadOptions {
   readonly signal?: AbortSignal;
   /** The most bytes to accept; default 2 GiB less one. */
   readonly maxBytes?: number;
+  /** Of a URL: called as bytes arrive. */
+  readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Of a URL: the SHA-256 that the bytes must have, in lower-case hexadecimal digits. */
+  readonly sha256?: string;
+  /** In a browser: keep what a URL names in Cache Storage, as many bytes in all as this. By default nothing is kept. */
+  readonly cacheBytes?: number;
+}
+
+/** How to load onnxruntime. */
+export interface OrtOptions {
+  readonly threads?: number;
+  /** In a browser: the folder of onnxruntime-web's own .mjs and .wasm files. */
+  readonly wasmPaths?: string | URL;
+}
+
+/** What `auto` tries, best first, and why not more; each one line. */
+export interface Candidates {
+  readonly devices: readonly ConcreteDevice[];
+  readonly passedOver: readonly string[];
 }
 
 /** The bytes of a file; never a view of shared memory. */
@@ -115,11 +151,14 @@ export interface Runtime {
    */
   decodeImage(bytes: Uint8Array, options: { readonly maxPixels: number }): Promise<RawImage>;
 
-  /** The onnxruntime package for a device. @throws DdpmError `device-unavailable` if that cannot run here. */
-  loadOrt(device: ConcreteDevice, options?: { readonly threads?: number }): Promise<LoadedOrt>;
+  /**
+   * The onnxruntime package for a device. @throws DdpmError `device-unavailable`, or `webgpu-unavailable`, if that cannot
+   * run here.
+   */
+  loadOrt(device: ConcreteDevice, options?: OrtOptions): Promise<LoadedOrt>;
 
-  /** The devices that `auto` tries here, best first. */
-  autoDevices(): Promise<readonly ConcreteDevice[]>;
+  /** The devices that `auto` tries here. */
+  autoDevices(): Promise<Candidates>;
 
   /** How many threads of `startThread` can run at once; 1 where there are none. */
   cores(): number;

@@ -1,9 +1,11 @@
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { compileEngine } from './compileEngine.ts';
 import { existsUrl, folderOfUrl, joinUrl, kindOfUrl, openUrl, refuseFolder, showPlace, tryFetch } from './http.ts';
-import type { Bytes, ConcreteDevice, LoadedOrt, OpenFile, RawImage, ReadOptions, Runtime, Thread } from './types.ts';
+import type { Bytes, OpenFile, RawImage, ReadOptions, Runtime, Thread } from './types.ts';
+import { fetchKept } from './webCache.ts';
+import { autoDevices, loadOrt } from './webOrt.ts';
 
-export { compileEngine };
+export { autoDevices, compileEngine, loadOrt };
 
 /** @see Runtime.readBytes */
 export async function readBytes(place: string | URL, options: ReadOptions = {}): Promise<Bytes> {
@@ -14,7 +16,7 @@ export async function readBytes(place: string | URL, options: ReadOptions = {}):
 
 /** @see Runtime.tryRead */
 export async function tryRead(place: string | URL, options: ReadOptions = {}): Promise<Bytes | undefined> {
-  return tryFetch(urlOf(place), options);
+  return options.cacheBytes ? fetchKept(urlOf(place), options) : tryFetch(urlOf(place), options);
 }
 
 /** @see Runtime.exists */
@@ -62,23 +64,6 @@ export async function decodeImage(): Promise<RawImage> {
   throw new DdpmError('device-unavailable', 'sharp, which runs in Node.js only: take PNG');
 }
 
-/** @see Runtime.loadOrt */
-export async function loadOrt(device: ConcreteDevice, options: { readonly threads?: number } = {}): Promise<LoadedOrt> {
-  if (device === 'cpu' || device === 'cuda')
-    throw new DdpmError('device-unavailable', `${device} needs Node.js: in a browser take webgpu or wasm`);
-  if (device === 'webgpu' && !(await hasAdapter()))
-    throw new DdpmError('device-unavailable', 'webgpu: this browser offers no WebGPU adapter; take wasm');
-  const ort = await (device === 'webgpu' ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'));
-  // read at the first session only; more than one thread works on cross-origin isolated pages only
-  if (options.threads !== undefined) ort.env.wasm.numThreads = options.threads;
-  return { ort, device, zeroCopy: false, notes: [] };
-}
-
-/** @see Runtime.autoDevices */
-export async function autoDevices(): Promise<readonly ConcreteDevice[]> {
-  return (await hasAdapter()) ? ['webgpu', 'wasm'] : ['wasm'];
-}
-
 /** @see Runtime.cores */
 export function cores(): number {
   // onnxruntime-web has threads of its own
@@ -120,11 +105,6 @@ function noThreads(): DdpmError {
 
 function noFiles(place: string | URL): DdpmError {
   return new DdpmError('output-failed', `cannot write ${showPlace(place)}: a page has no file system`);
-}
-
-async function hasAdapter(): Promise<boolean> {
-  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<object | null> } };
-  return gpu !== undefined && (await gpu.requestAdapter().catch(() => null)) !== null;
 }
 
 void ({

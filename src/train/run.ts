@@ -114,7 +114,7 @@ async function openSubject(
   const base = json.from ? await loadBase(json.from, { signal }) : undefined;
   const data = given ?? (await openTrainingData(placeIn(json), { signal }));
   const completed = parseTrainingConfig(json, { data: data.summary, base, file });
-  const device = asked === undefined || asked === 'auto' ? (await autoDevices())[0] : asked;
+  const device = asked === undefined || asked === 'auto' ? (await autoDevices()).devices[0] : asked;
   const parsed = { ...completed, config: { ...completed.config, workers: membersOf(completed.config, device) } };
 
   const engine = own ?? (await createEngine());

@@ -16,6 +16,8 @@ const script = `
   globalThis.loadModel = loadModel;
 `;
 
+const onOneThread = 'runs on wasm, 1 thread: the page is not cross-origin isolated (COOP and COEP headers)';
+
 async function bundle() {
   return build({
     stdin: { contents: script, resolveDir: root, loader: 'ts' },
@@ -87,31 +89,39 @@ describe.skipIf(!executablePath)('in Chromium', () => {
       const x = { data: Float32Array.from({ length: 18 }, (_, i) => i), shape: [3, 1, 2, 3] };
       const out = { data: new Float32Array(18), shape: x.shape };
       await model.denoiser(x, Float32Array.of(10, 20, 30), undefined, { out });
-      const { device: used, schedulerConfig, name } = model;
-      return { used, schedulerConfig, name, first: [out.data[0], out.data[6], out.data[12]] };
+      const { device: used, notes, schedulerConfig, name } = model;
+      return { used, notes, schedulerConfig, name, first: [out.data[0], out.data[6], out.data[12]] };
     }, device);
   }
 
   it('runs on wasm a folder of the page', async () => {
     expect(await run('wasm')).toEqual({
       used: 'wasm',
+      notes: [onOneThread],
       name: 'small',
       schedulerConfig: { beta_start: 0.5 },
       first: [10, 26, 42],
     });
   });
 
-  it('chooses WebGPU by itself where there is an adapter, else wasm', async () => {
+  it('chooses WebGPU by itself where there is a graphics card, else wasm, and says why', async () => {
     const page = await browser.newPage();
     await page.goto(server.url);
     const adapter = await page.evaluate(async () => {
-      const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } };
-      return Boolean(await gpu?.requestAdapter());
+      const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<{ info: { isFallbackAdapter: boolean } }> } };
+      const found = await gpu?.requestAdapter();
+      return found ? (found.info.isFallbackAdapter ? 'software' : 'card') : 'none';
     });
-    expect(await run('auto')).toMatchObject({ used: adapter ? 'webgpu' : 'wasm', first: [10, 26, 42] });
+    const reasons = {
+      card: ['runs on webgpu'],
+      software: ['passed over webgpu: the adapter draws in software, which is slower than wasm', onOneThread],
+      none: ['passed over webgpu: this browser offers no WebGPU adapter', onOneThread],
+    };
+    const used = adapter === 'card' ? 'webgpu' : 'wasm';
+    expect(await run('auto')).toMatchObject({ used, notes: reasons[adapter], first: [10, 26, 42] });
   });
 
   it('says why cpu is not to be had', async () => {
-    await expect(run('cpu')).rejects.toThrow('cpu needs Node.js: in a browser take webgpu or wasm');
+    await expect(run('cpu')).rejects.toThrow('cpu: needs Node.js: in a browser take webgpu or wasm');
   });
 });

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/model/load.ts';
+import type { DownloadProgress } from '../../src/runtime/types.ts';
 import { serve, type TestServer } from '../runtime/server.ts';
 import { smallGraph } from './graphs.ts';
 
@@ -16,6 +18,21 @@ const files: Record<string, Uint8Array | string> = {
 async function serveFiles(missing = { status: 404 }): Promise<TestServer> {
   server = await serve((path) => (path in files ? { body: files[path] } : missing));
   return server;
+}
+
+/** The same files in a folder with a files.json. */
+async function serveListed(list: object): Promise<TestServer> {
+  server = await serve((path) => {
+    const body =
+      path === '/listed/files.json' ? JSON.stringify(list) : files[path.replace('/listed/', '/models/small/')];
+    return body === undefined ? undefined : { body, headers: { 'content-length': String(Buffer.byteLength(body)) } };
+  });
+  return server;
+}
+
+function listOf(names: string[]): object {
+  const digestOf = (name: string) => createHash('sha256').update(files[`/models/small/${name}`]).digest('hex');
+  return Object.fromEntries(names.map((name) => [name, { sha256: digestOf(name) }]));
 }
 
 describe('loadModel from a URL', () => {
@@ -42,6 +59,34 @@ describe('loadModel from a URL', () => {
     const model = await loadModel(`${server.url}/models/small`, { device: 'cpu' });
     expect(model.labels).toBeUndefined();
     await model.dispose();
+  });
+
+  it('asks only for files that a files.json lists, and tells how far each is', async () => {
+    const names = ['model.onnx', 'scheduler_config.json'];
+    const seen: DownloadProgress[] = [];
+    const { url, requests } = await serveListed(listOf(names));
+    const model = await loadModel(`${url}/listed`, { device: 'cpu', onProgress: (progress) => seen.push(progress) });
+    expect(model).toMatchObject({ name: 'listed', schedulerConfig: scheduler });
+    await model.dispose();
+    expect(requests.map((request) => request.split('/').at(-1)).sort()).toEqual(['files.json', ...names].sort());
+    const bytes = smallGraph().length;
+    const file = `${url}/listed/model.onnx`;
+    expect(seen.filter((progress) => progress.file === file).at(-1)).toEqual({ file, loaded: bytes, total: bytes });
+  });
+
+  it('refuses bytes that a files.json gives another digest of, and a files.json that is none', async () => {
+    const wrong = { 'model.onnx': { sha256: 'a'.repeat(64) } };
+    const { url } = await serveListed(wrong);
+    await expect(loadModel(`${url}/listed`, { device: 'cpu' })).rejects.toMatchObject({
+      code: 'model-invalid',
+      message: expect.stringMatching(/\/listed\/model\.onnx: expected bytes of SHA-256 a{64}, got [0-9a-f]{64}$/),
+    });
+    await server!.close();
+    const bad = await serveListed({ 'model.onnx': { sha256: 'beef' } });
+    await expect(loadModel(`${bad.url}/listed`, { device: 'cpu' })).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: 'files.json: "model.onnx"."sha256" expected 64 hexadecimal digits, got "beef"',
+    });
   });
 
   it('asks for a pickle only whether it is there', async () => {

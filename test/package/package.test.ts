@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -128,6 +129,22 @@ describe('what a user loads', () => {
       expect([...eager].filter((file) => /commander|cli-progress|fast-png|ml-matrix/.test(file))).toEqual([]);
     },
   );
+
+  it('of a bundled model is listed with its digest', () => {
+    const folder = 'models/fashion';
+    const list: Record<string, { sha256: string }> = JSON.parse(readFileSync(`${folder}/files.json`, 'utf8'));
+    const needed = readdirSync(folder).filter((file) => /\.(json|onnx)$/.test(file));
+    expect(Object.keys(list).sort()).toEqual(
+      needed.filter((file) => !['files.json', 'training.json'].includes(file)).sort(),
+    );
+    for (const [file, { sha256 }] of Object.entries(list))
+      expect(
+        createHash('sha256')
+          .update(readFileSync(`${folder}/${file}`))
+          .digest('hex'),
+        file,
+      ).toBe(sha256);
+  });
 
   it('declares dependencies with exact versions only', () => {
     const { dependencies, optionalDependencies, devDependencies } = packageJson;

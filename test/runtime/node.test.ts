@@ -122,13 +122,13 @@ describe('loadOrt', () => {
     expect(error.message).toMatch(
       /^cuda: \S*onnxruntime_providers_cuda\S* is not in .*; to download it run "node script/,
     );
-    expect(await node.autoDevices()).toEqual(['cpu']);
+    expect(await node.autoDevices()).toEqual({ devices: ['cpu'], passedOver: [] });
   });
 
   it('gives WebGPU, or says in one line why not', async () => {
     const result = await node.loadOrt('webgpu').catch((error) => error);
     if (result instanceof Error) {
-      expect(result).toHaveProperty('code', 'device-unavailable');
+      expect(result).toHaveProperty('code', 'webgpu-unavailable');
       expect(result.message).toMatch(/^webgpu: [^\n]+$/);
     } else expect(result).toMatchObject({ device: 'webgpu', zeroCopy: true });
   });
@@ -148,7 +148,7 @@ describe('without onnxruntime-node', () => {
     // a folder of packages that has only the web one
     const output = await runBundled(script, { folder, packages: ['onnxruntime-web'] });
     const [device, notes, value, code, message] = JSON.parse(output);
-    expect([device, value, code]).toEqual(['wasm', 5, 'device-unavailable']);
+    expect([device, value, code]).toEqual(['wasm', 5, 'webgpu-unavailable']);
     expect(notes[0]).toMatch(/^the package onnxruntime-node is not installed: running on onnxruntime-web/);
     expect(message).toMatch(/^webgpu: the package onnxruntime-node is not installed$/);
   });
