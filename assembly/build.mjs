@@ -1,5 +1,7 @@
-// Steps of the build that neither compiler takes. usage: node assembly/build.mjs clean|embed|copy|link
+// Steps of the build that neither compiler takes. usage: node assembly/build.mjs clean|embed|copy|standalone|link
 import fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = new URL('../', import.meta.url);
 
@@ -22,6 +24,25 @@ const steps = {
     fs.copyFileSync(new URL(`src/${file}`, root), new URL(`dist/${file}`, root));
   },
 
+  /** Bundles what a page without a bundler loads; onnxruntime's .mjs and .wasm files stay files of their own. */
+  async standalone() {
+    await build({
+      absWorkingDir: fileURLToPath(root),
+      entryPoints: ['dist/browser/element.js', 'dist/browser/client.js', 'dist/browser/worker.js'],
+      bundle: true,
+      splitting: true,
+      minify: true,
+      format: 'esm',
+      platform: 'browser',
+      target: 'es2022',
+      outdir: 'dist/standalone',
+      legalComments: 'inline',
+      conditions: ['onnxruntime-web-use-extern-wasm'],
+      tsconfigRaw: {}, // the paths of tsconfig.json lead to the sources
+      logLevel: 'warning',
+    });
+  },
+
   /** Makes `npx ddpm-wasm` in this checkout run the build at once; else npx packs and installs the checkout first. */
   link() {
     fs.chmodSync(new URL('dist/cli/main.js', root), 0o755);
@@ -32,4 +53,4 @@ const steps = {
   },
 };
 
-steps[process.argv[2]]();
+await steps[process.argv[2]]();

@@ -11,6 +11,11 @@ export function isHttp(place: string): boolean {
   return /^https?:\/\//i.test(place);
 }
 
+/** Whether a page takes a string for the name of a bundled model; anything else is a place. */
+export function isModelName(source: string): boolean {
+  return /^[a-z0-9][a-z0-9_-]*$/.test(source);
+}
+
 /** What a URL names, judged by its extension: asking the server would cost a request for every guess. */
 export function kindOfUrl(url: URL): 'file' | 'folder' {
   return modelFile.test(url.pathname) ? 'file' : 'folder';

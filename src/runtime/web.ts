@@ -1,6 +1,16 @@
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { compileEngine } from './compileEngine.ts';
-import { existsUrl, folderOfUrl, joinUrl, kindOfUrl, openUrl, refuseFolder, showPlace, tryFetch } from './http.ts';
+import {
+  existsUrl,
+  folderOfUrl,
+  isModelName,
+  joinUrl,
+  kindOfUrl,
+  openUrl,
+  refuseFolder,
+  showPlace,
+  tryFetch,
+} from './http.ts';
 import type { Bytes, OpenFile, RawImage, ReadOptions, Runtime, Thread } from './types.ts';
 import { fetchKept } from './webCache.ts';
 import { autoDevices, loadOrt } from './webOrt.ts';
@@ -83,7 +93,7 @@ export function serveThread(): void {
 /** @see Runtime.bundledModel */
 export async function bundledModel(name: string): Promise<URL | undefined> {
   // the server tells whether it is there; both src/runtime and dist/runtime are two levels below the package
-  return /^[a-z0-9][a-z0-9_-]*$/.test(name) ? new URL(`../../models/${name}`, import.meta.url) : undefined;
+  return isModelName(name) ? new URL(`../../models/${name}`, import.meta.url) : undefined;
 }
 
 /** @see Runtime.bundledNames */

@@ -15,6 +15,7 @@ const floors: Record<string, number> = {
   data: 5,
   evaluate: 5,
   'pipeline.ts': 6,
+  browser: 7,
   'index.ts': 7,
   train: 7,
   report: 8,

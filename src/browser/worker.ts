@@ -1,0 +1,135 @@
+// The worker: one pipeline, its runs one after another. client.ts is the other end.
+import type { Tensor } from '../core/tensor.ts';
+import type { Step } from '../diffusion/sample.ts';
+import {
+  type InterpolateOptions,
+  interpolationOptions,
+  inversionOptions,
+  loadPipeline,
+  type Pipeline,
+  reconstructionOptions,
+  type SampleOptions,
+} from '../pipeline.ts';
+import { type Answer, type Loaded, packError, type Request, stepsAhead } from './messages.ts';
+
+/** A request under way or waiting. */
+interface Job {
+  readonly id: number;
+  readonly cancel: AbortController;
+  /** How many more steps the client has room for. */
+  room: number;
+  /** Goes on with a job that waits for room. */
+  wake?: () => void;
+}
+
+const jobs = new Map<number, Job>();
+let pipeline: Pipeline | undefined;
+let last: Promise<unknown> = Promise.resolve();
+
+self.addEventListener('message', ({ data }: MessageEvent<Request>) => receive(data));
+holdLock();
+
+function receive(request: Request): void {
+  const job = jobs.get(request.id);
+  if (request.kind === 'more' && job) job.room++;
+  else if (request.kind === 'cancel') job?.cancel.abort();
+  else if (request.kind === 'load') start(request.id, (job) => load(request, job));
+  else if (request.kind === 'run') start(request.id, (job) => run(request, job));
+  job?.wake?.();
+}
+
+/** Does work in its turn, and answers. */
+function start(id: number, work: (job: Job) => Promise<{ value: unknown; transfer?: Transferable[] }>): void {
+  const job: Job = { id, cancel: new AbortController(), room: stepsAhead };
+  jobs.set(id, job);
+  last = last
+    .then(() => {
+      job.cancel.signal.throwIfAborted();
+      return work(job);
+    })
+    .then(
+      ({ value, transfer }) => post({ kind: 'done', id, value }, transfer),
+      (error) => post({ kind: 'failed', id, error: packError(error) }),
+    )
+    .finally(() => jobs.delete(id));
+}
+
+async function load({ source, options }: Request & { kind: 'load' }, { id, cancel }: Job): Promise<{ value: Loaded }> {
+  pipeline = await loadPipeline(source, {
+    ...options,
+    signal: cancel.signal,
+    onProgress: (progress) => post({ kind: 'progress', id, progress }),
+  });
+  const { denoiser: _, dispose: __, ...model } = pipeline.model;
+  return { value: { model, notes: pipeline.notes } };
+}
+
+async function run({ method, args }: Request & { kind: 'run' }, job: Job) {
+  if (!pipeline) throw new Error('a model is loaded first');
+  const options = sampleOptions(pipeline, method, args);
+  if (method === 'plan') {
+    const { engine: _, ...plan } = pipeline.plan(options);
+    return { value: plan };
+  }
+  let images: Tensor | undefined;
+  for await (const step of pipeline.steps({ ...options, signal: job.cancel.signal })) {
+    images = step.x;
+    if (method === 'steps') await send(step, job);
+    else await breathe();
+  }
+  if (method === 'steps') return { value: undefined };
+  const value = copyOf(images!);
+  return { value, transfer: [value.data.buffer] };
+}
+
+/** What `steps` is asked for to do what each method does. */
+function sampleOptions(
+  { model, engine }: Pipeline,
+  method: string,
+  [first, options]: readonly unknown[],
+): SampleOptions {
+  if (method === 'invert') return inversionOptions(model, first as Tensor, options as SampleOptions);
+  if (method === 'reconstruct') return reconstructionOptions(model, first as Tensor, options as SampleOptions);
+  if (method === 'interpolate') return interpolationOptions(engine, model, first as InterpolateOptions);
+  return first as SampleOptions;
+}
+
+/** Sends copies of a step, and waits until the client has room for the next. */
+async function send(step: Step, job: Job): Promise<void> {
+  const [x, start] = [copyOf(step.x), copyOf(step.start)];
+  post({ kind: 'step', id: job.id, step: { ...step, x, start } }, [x.data.buffer, start.data.buffer]);
+  job.room--;
+  await breathe();
+  while (job.room <= 0 && !job.cancel.signal.aborted)
+    await new Promise<void>((resolve) => {
+      job.wake = resolve;
+    });
+}
+
+// a network on wasm never leaves the microtasks, so that messages (a cancel, say) are heard only where it is interrupted
+const channel = new MessageChannel();
+
+function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    channel.port1.onmessage = () => resolve();
+    channel.port2.postMessage(undefined);
+  });
+}
+
+function copyOf({ data, shape }: Tensor): { data: Float32Array<ArrayBuffer>; shape: readonly number[] } {
+  return { data: new Float32Array(data), shape };
+}
+
+function post(answer: Answer, transfer: Transferable[] = []): void {
+  self.postMessage(answer, { transfer });
+}
+
+/** A lock is given back when its holder ends in whatever way: no event tells a page of that. */
+function holdLock(): void {
+  if (!navigator.locks) return; // pages without TLS have none
+  const lock = `ddpm-wasm ${crypto.randomUUID()}`;
+  void navigator.locks.request(lock, () => {
+    post({ kind: 'alive', lock });
+    return new Promise(() => {});
+  });
+}
