@@ -117,23 +117,23 @@ class Client implements WorkerPipeline {
     }
   }
 
-  plan(options: WorkerSampleOptions = {}) {
+  async plan(options: WorkerSampleOptions = {}) {
     return this.#run('plan', [plain(options)], options) as Promise<Omit<Plan, 'engine'>>;
   }
 
-  sample(options: WorkerSampleOptions = {}) {
+  async sample(options: WorkerSampleOptions = {}) {
     return this.#run('sample', [plain(options)], options) as Promise<Tensor>;
   }
 
-  invert(images: Tensor, options: WorkerSampleOptions = {}) {
+  async invert(images: Tensor, options: WorkerSampleOptions = {}) {
     return this.#run('invert', [images, plain(options)], options) as Promise<Tensor>;
   }
 
-  reconstruct(latents: Tensor, options: WorkerSampleOptions = {}) {
+  async reconstruct(latents: Tensor, options: WorkerSampleOptions = {}) {
     return this.#run('reconstruct', [latents, plain(options)], options) as Promise<Tensor>;
   }
 
-  interpolate(options: Omit<InterpolateOptions, 'guide'>) {
+  async interpolate(options: Omit<InterpolateOptions, 'guide'>) {
     return this.#run('interpolate', [plain(options)], options) as Promise<Tensor>;
   }
 

@@ -31,7 +31,7 @@ export const sampleStyles = css`
     position: relative;
     overflow: hidden;
     padding: 10px;
-    border-radius: calc(var(--_radius) - 6px);
+    border-radius: max(0px, var(--_radius) - 6px);
     background: var(--_well);
   }
 
@@ -69,10 +69,13 @@ export const sampleStyles = css`
     background: var(--_well);
   }
 
-  progress::-webkit-progress-value,
+  /* one by one: a browser drops a rule with a selector that it does not know */
+  progress::-webkit-progress-value {
+    background: var(--_accent);
+  }
+
   progress::-moz-progress-bar {
     background: var(--_accent);
-    border-radius: 2px;
   }
 
   .controls {

@@ -4,6 +4,7 @@ import { findModel } from './find.ts';
 import type { ModelFiles } from './folder.ts';
 import type { JsonObject } from './json.ts';
 import { type Classes, joinLabels } from './labels.ts';
+import { readingOf } from './openFolder.ts';
 import { type OpenOptions, openSession } from './session.ts';
 import type { LoadOptions, Model, SessionDenoiser } from './types.ts';
 
@@ -58,8 +59,9 @@ async function withLora(
 
 async function graphOf({ network, config }: ModelFiles, name: string, options: LoadOptions): Promise<Graph> {
   const { device, threads, wasmPaths, batch, size } = options;
+  const session = { device, threads, wasmPaths, batch, reading: readingOf(options) };
   if (network.kind === 'onnx') {
-    const open = { device, threads, wasmPaths, batch, name: network.name, shape: shapeIn(config, size) };
+    const open = { ...session, name: network.name, shape: shapeIn(config, size) };
     return {
       bytes: network.bytes,
       open: network.externalData.length > 0 ? { ...open, externalData: network.externalData } : open,
@@ -70,7 +72,7 @@ async function graphOf({ network, config }: ModelFiles, name: string, options: L
   const { convertCheckpoint } = await import('../onnx/convert.ts');
   const sized = size ? { ...config, sample_size: size } : config;
   const { bytes, classes, notes } = convertCheckpoint({ config: sized, weights: network.tensors });
-  return { bytes, open: { device, threads, wasmPaths, batch, name }, notes, labelCount: () => classes ?? undefined };
+  return { bytes, open: { ...session, name }, notes, labelCount: () => classes ?? undefined };
 }
 
 function modelOf(

@@ -31,10 +31,8 @@ const listSchema = v.record(
  * asked for, and what comes is checked.
  */
 export async function openFolder(place: string | URL, options: LoadOptions): Promise<Folder> {
-  const { signal, onProgress } = options;
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw wrongKind('onProgress', 'a function', onProgress);
-  const reading: ReadOptions = { signal, onProgress, cacheBytes: cacheBytesOf(options.cache) };
+  const reading = readingOf(options);
+  const { signal } = reading;
   const digests = await readList(joinPlace(place, listName), reading);
   return {
     place,
@@ -44,6 +42,13 @@ export async function openFolder(place: string | URL, options: LoadOptions): Pro
     },
     has: async (name) => (digests ? digests.has(name) : exists(joinPlace(place, name), { signal })),
   };
+}
+
+/** How the files of a model are read. */
+export function readingOf({ signal, onProgress, cache }: LoadOptions): ReadOptions {
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw wrongKind('onProgress', 'a function', onProgress);
+  return { signal, onProgress, cacheBytes: cacheBytesOf(cache) };
 }
 
 /** The digests in a list of files, or undefined where there is none. Folders on disk are read as they are. */

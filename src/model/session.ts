@@ -2,7 +2,7 @@ import type { InferenceSession } from 'onnxruntime-web';
 import { autoDevices, loadOrt } from '#runtime';
 import { assertInteger, assertOneOf } from '../core/assert.ts';
 import { DdpmError, wrongKind } from '../core/errors.ts';
-import { type ConcreteDevice, devices, type LoadedOrt } from '../runtime/types.ts';
+import { type ConcreteDevice, devices, type LoadedOrt, type ReadOptions, unavailable } from '../runtime/types.ts';
 import { denoiserOf, trialChannels } from './denoiser.ts';
 import { ortError } from './ortError.ts';
 import { readSignature, type Signature } from './signature.ts';
@@ -12,6 +12,8 @@ import type { NetworkShape, SessionDenoiser, SessionOptions } from './types.ts';
 export interface OpenOptions extends SessionOptions {
   /** Channels, height and width of an image, for what the graph leaves open. */
   readonly shape?: readonly (number | undefined)[];
+  /** How onnxruntime's own files are read. */
+  readonly reading?: ReadOptions;
   /** What messages call the model. */
   readonly name?: string;
   /** The files that hold the graph's weights, where they lie outside it. */
@@ -93,6 +95,8 @@ export async function createSession(
       ...(options.externalData && { externalData: [...options.externalData] }),
     });
   } catch (error) {
+    const { message } = error as Error;
+    if (message.startsWith('no available backend')) throw unavailable(device, message, error);
     if (device === 'webgpu') throw ortError('webgpu-unavailable', `webgpu: cannot run ${prefix}`, error);
     if (device === 'cuda') throw ortError('device-unavailable', `cuda: cannot run ${prefix}`, error);
     throw ortError('model-invalid', prefix, error);

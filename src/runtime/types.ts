@@ -59,6 +59,8 @@ export interface OrtOptions {
   readonly threads?: number;
   /** In a browser: the folder of onnxruntime-web's own .mjs and .wasm files. */
   readonly wasmPaths?: string | URL;
+  /** How to read the .wasm file of that folder. */
+  readonly reading?: ReadOptions;
 }
 
 /** What `auto` tries, best first, and why not more; each one line. */

@@ -1,7 +1,20 @@
-import { type Candidates, type ConcreteDevice, type LoadedOrt, type OrtOptions, unavailable } from './types.ts';
+import {
+  type Candidates,
+  type ConcreteDevice,
+  type LoadedOrt,
+  type OrtOptions,
+  type ReadOptions,
+  unavailable,
+} from './types.ts';
+import { fetchKept } from './webCache.ts';
 
 // each is a worker with its own start-up
 const maxThreads = 8;
+
+const binaries = {
+  wasm: 'ort-wasm-simd-threaded.wasm',
+  webgpu: 'ort-wasm-simd-threaded.asyncify.wasm',
+} as const;
 
 /** @see Runtime.loadOrt */
 export async function loadOrt(device: ConcreteDevice, options: OrtOptions = {}): Promise<LoadedOrt> {
@@ -11,9 +24,13 @@ export async function loadOrt(device: ConcreteDevice, options: OrtOptions = {}):
     throw unavailable(device, 'this browser offers no WebGPU adapter; take wasm');
   const ort = await (device === 'webgpu' ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'));
   const { count, reason } = threadsFor(options.threads);
-  // both are read at the first session only
+  // these are read at the first session only
   ort.env.wasm.numThreads = count;
-  if (options.wasmPaths !== undefined) ort.env.wasm.wasmPaths = folderUrl(options.wasmPaths);
+  if (options.wasmPaths !== undefined) {
+    const folder = folderUrl(options.wasmPaths);
+    ort.env.wasm.wasmPaths = folder;
+    ort.env.wasm.wasmBinary ??= await keptBinary(new URL(binaries[device], folder), options.reading);
+  }
   const note = device === 'webgpu' ? 'runs on webgpu' : `runs on wasm, ${reason}`;
   return { ort, device, zeroCopy: false, notes: [note] };
 }
@@ -27,6 +44,12 @@ export async function autoDevices(): Promise<Candidates> {
   return reason
     ? { devices: ['wasm'], passedOver: [`webgpu: ${reason}`] }
     : { devices: ['webgpu', 'wasm'], passedOver: [] };
+}
+
+/** The .wasm file of each build, from where downloads are kept; undefined lets onnxruntime fetch it. */
+async function keptBinary(url: URL, reading: ReadOptions = {}): Promise<ArrayBuffer | undefined> {
+  const bytes = reading.cacheBytes ? await fetchKept(url, reading) : undefined;
+  return bytes?.buffer;
 }
 
 /** How many threads to run with, and why. */

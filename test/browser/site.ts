@@ -52,8 +52,12 @@ export function pageOf(body: string): string {
     <script type="module" src="/dist/standalone/element.js"></script><body>${body}</body></html>`;
 }
 
-/** Opens a page that notes what goes wrong: errors on the console, and requests that leave the origin. */
-export async function openPage(context: BrowserContext, url: string): Promise<{ page: Page; complaints: string[] }> {
+/** Opens a page, until an expression holds, and notes what goes wrong: errors on the console, requests to other origins. */
+export async function openPage(
+  context: BrowserContext,
+  url: string,
+  ready: string,
+): Promise<{ page: Page; complaints: string[] }> {
   const page = await context.newPage();
   const complaints: string[] = [];
   const { origin } = new URL(url);
@@ -66,7 +70,7 @@ export async function openPage(context: BrowserContext, url: string): Promise<{ 
     if (['http:', 'https:', 'ws:'].includes(to.protocol) && to.origin !== origin) complaints.push(request.url());
   });
   await page.goto(url);
-  await page.waitForFunction(() => customElements.get('ddpm-sample') !== undefined);
+  await page.waitForFunction(ready);
   return { page, complaints };
 }
 
