@@ -157,8 +157,12 @@ export class DdpmSample extends LitElement {
   protected override updated(changed: Map<PropertyKey, unknown>): void {
     const asked = ['count', 'sampler', 'steps', 'seed', 'guidance', 'imageClass', 'styleClass', 'autoplay'];
     const loading = ['model', 'device', 'wasmPaths'].some((name) => changed.has(name));
-    if (loading && this.#pipeline) this.#unload();
-    if (this.autoplay && (loading || asked.some((name) => changed.has(name)))) this.#start();
+    const starting = this.autoplay && (loading || asked.some((name) => changed.has(name)));
+    // what these change is for the next update
+    queueMicrotask(() => {
+      if (loading && this.#pipeline) this.#unload();
+      if (starting && this.isConnected) this.#start();
+    });
   }
 
   protected override render() {

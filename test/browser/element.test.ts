@@ -4,11 +4,10 @@ import type { DdpmSample } from '../../src/browser/sampleElement.ts';
 import type { SampleOptions } from '../../src/index.ts';
 import type { TestServer } from '../runtime/server.ts';
 import { drawnBytes } from './drawn.ts';
-import { executablePath, type Files, openPage, pageOf, serveSite, strictPolicy, tinyModel } from './site.ts';
+import { executablePath, type Files, isolation, openPage, pageOf, serveSite, strictPolicy, tinyModel } from './site.ts';
 
 if (!executablePath) console.log('no Chromium: the element is not tested');
 
-const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 const asked = 'wasm-paths="/ort/" sampler="ddim" steps="4" seed="11"';
 const fashion = `model="/models/fashion" count="3" class="Bag" ${asked}`;
 
@@ -158,6 +157,16 @@ describe.skipIf(!executablePath)('<ddpm-sample> from a static server', () => {
     await shown(page).button.click();
     await expectText(shown(page).status, /^Done/);
     await expectText(shown(page).alert, /^$/);
+  });
+
+  it('runs in examples/element.html as any static server serves it, on a phone without scrolling sideways', async () => {
+    const plain = await serveSite({});
+    context = await browser.newContext({ viewport: { width: 360, height: 740 } });
+    const { page, complaints } = await openPage(context, `${plain.url}/examples/element.html`, 'true');
+    await expectText(shown(page).status, /^Done/);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    expect(complaints).toEqual([]);
+    await plain.close();
   });
 
   it('with prefers-reduced-motion draws the end alone', async () => {

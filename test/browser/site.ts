@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import path from 'node:path';
+import { extname } from 'node:path';
 import type { BrowserContext, Page } from 'playwright-core';
 import { parseUNetConfig } from '../../src/core/unetConfig.ts';
 import { createEngine } from '../../src/engine/engine.ts';
@@ -14,6 +14,12 @@ export const executablePath = ['/usr/bin/chromium', '/usr/bin/google-chrome'].fi
 /** The policy that the package promises to work under; nothing but the page's own origin is reached. */
 export const strictPolicy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data: blob:";
 
+/** What makes a page cross-origin isolated, so that wasm may have threads. */
+export const isolation = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
 const types: Record<string, string> = {
   '': 'text/html',
   '.js': 'text/javascript',
@@ -26,12 +32,16 @@ const types: Record<string, string> = {
 /** Files of a server by path. */
 export type Files = Readonly<Record<string, Uint8Array | string>>;
 
-/** A static server of the built package, the bundled model and onnxruntime's files in /ort, as a page's origin. */
-export async function serveSite(pages: Files, headers: Record<string, string> = {}): Promise<TestServer> {
+/** A static server of pages, the built package, the bundled model and onnxruntime's files in /ort. */
+export async function serveSite(
+  pages: Files,
+  headers: Record<string, string> = {},
+  more: (url: string) => Uint8Array | undefined = () => undefined,
+): Promise<TestServer> {
   return serve((url): Answer | undefined => {
-    const body = pages[url] ?? fileOf(url);
+    const body = pages[url] ?? more(url) ?? fileOf(url);
     if (body === undefined) return undefined;
-    const type = types[path.extname(url)] ?? 'application/octet-stream';
+    const type = types[extname(url)] ?? 'application/octet-stream';
     // what a static host says of files whose names change with them
     const caching = /\.(m?js|wasm)$/.test(url) || type === 'text/html' ? 'max-age=3600' : 'no-cache';
     const length = String(Buffer.byteLength(body));
@@ -40,9 +50,8 @@ export async function serveSite(pages: Files, headers: Record<string, string> = 
 }
 
 function fileOf(url: string): Uint8Array | undefined {
-  const file = url.startsWith('/ort/')
-    ? url.replace('/ort/', 'node_modules/onnxruntime-web/dist/')
-    : /^\/(dist|models|examples)\//.test(url) && `.${url}`;
+  const path = url.replace('/ort/', '/node_modules/onnxruntime-web/dist/');
+  const file = /^\/(dist|models|examples|node_modules\/onnxruntime-web)\//.test(path) && `.${path}`;
   return file && existsSync(file) ? readFileSync(file) : undefined;
 }
 

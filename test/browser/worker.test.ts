@@ -3,11 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { WorkerOptions, WorkerPipeline } from '../../src/browser/client.ts';
 import { loadPipeline } from '../../src/index.ts';
 import type { TestServer } from '../runtime/server.ts';
-import { executablePath, type Files, openPage, serveSite, tinyModel } from './site.ts';
+import { executablePath, type Files, isolation, openPage, serveSite, tinyModel } from './site.ts';
 
 if (!executablePath) console.log('no Chromium: the worker is not tested');
 
-const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 const main = `<!doctype html><html lang="en"><title>test</title><link rel="icon" href="data:,">
   <script type="module">
     import { loadWorkerPipeline } from '/dist/standalone/client.js';
