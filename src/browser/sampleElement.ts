@@ -23,6 +23,9 @@ export interface SampleResult {
   readonly milliseconds: number;
 }
 
+/** What the attributes do not say; `cancel` is the signal. */
+export type ElementSampleOptions = Omit<WorkerSampleOptions, 'signal'>;
+
 /**
  * Samples a model and draws every step, in a worker of its own. `ddpm-wasm/element` registers it as `<ddpm-sample>`.
  *
@@ -106,7 +109,7 @@ export class DdpmSample extends LitElement {
    *
    * @throws What the `error` event tells; DdpmError `cancelled` when it is given up.
    */
-  async sample(options: WorkerSampleOptions = {}): Promise<Tensor> {
+  async sample(options: ElementSampleOptions = {}): Promise<Tensor> {
     this.cancel();
     const run = new AbortController();
     this.#run = run;
@@ -209,15 +212,14 @@ export class DdpmSample extends LitElement {
     return `${this.count} images sampled from ${this.model}${this.phase === 'done' ? '' : ', unfinished'}`;
   }
 
-  async #sample(options: WorkerSampleOptions, run: AbortController): Promise<SampleResult> {
+  async #sample(options: ElementSampleOptions, run: AbortController): Promise<SampleResult> {
     this.phase = 'loading';
     this.fraction = undefined;
     this.message = 'Loading';
     const pipeline = await untilAborted(this.pipeline(), run.signal);
 
     const begin = performance.now();
-    const { signal } = run;
-    const asked = { ...this.#options(), ...options, signal };
+    const asked = { ...this.#options(), ...options, signal: run.signal };
     const plan = await pipeline.plan(asked);
     this.phase = 'sampling';
     this.message = 'Sampling';
@@ -238,7 +240,8 @@ export class DdpmSample extends LitElement {
 
   #options() {
     const { count, sampler, steps, seed, guidance } = this;
-    return { count, sampler, steps, seed, guidance, class: this.#classes() };
+    // an attribute that is taken away leaves null
+    return { count, sampler: sampler ?? undefined, steps, seed, guidance, class: this.#classes() };
   }
 
   #classes(): WorkerSampleOptions['class'] {

@@ -6,7 +6,7 @@ import type { ConcreteDevice, Device, DownloadProgress } from '../runtime/types.
 
 /** How to run a network. */
 export interface SessionOptions {
-  /** Where to run; `auto` (default): CUDA if usable, else the CPU; in a browser WebGPU if there is an adapter, else wasm. */
+  /** Where to run; `auto` (default): CUDA if usable, else the CPU; in a browser WebGPU on a graphics card, else wasm. */
   readonly device?: Device;
   /** CPU threads inside one call; by default onnxruntime's own choice. In a page that is not cross-origin isolated 1. */
   readonly threads?: number;

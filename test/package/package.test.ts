@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
+import { build, type OnResolveArgs } from 'esbuild';
 import { decode } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/cli.ts';
@@ -16,6 +16,10 @@ function run(command: string, args: string[], cwd = '.'): string {
   expect(status, `${command} ${args.join(' ')}\n${stdout}${stderr}`).toBe(0);
   return stdout;
 }
+
+/** Leaves out what is imported only when it is needed. */
+const later = ({ path: name, kind }: OnResolveArgs) =>
+  kind === 'dynamic-import' ? { path: name, external: true } : undefined;
 
 describe('the packed tarball', () => {
   const shelf = mkdtempSync(path.join(os.tmpdir(), 'ddpm-wasm-pack-'));
@@ -36,6 +40,9 @@ describe('the packed tarball', () => {
         'dist/index.d.ts',
         'dist/cli/main.js',
         'dist/engine.wasm',
+        'dist/standalone/element.js',
+        'dist/standalone/worker.js',
+        'models/fashion/files.json',
         'dist/train/training.schema.json',
         'LICENSE',
         'README.md',
@@ -129,6 +136,32 @@ describe('what a user loads', () => {
       expect([...eager].filter((file) => /commander|cli-progress|fast-png|ml-matrix/.test(file))).toEqual([]);
     },
   );
+
+  // what the network is run by, and the engine, which is measured above, are loaded as files of their own
+  it('of JavaScript to sample in a page is under 28 kB gzipped, onnxruntime and engine apart', async () => {
+    const { outputFiles } = await build({
+      stdin: { contents: "export { loadPipeline } from './dist/index.js';", resolveDir: path.resolve('.') },
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      platform: 'browser',
+      target: 'es2022',
+      write: false,
+      tsconfigRaw: {}, // the paths of tsconfig.json lead to the sources
+      plugins: [{ name: 'loaded later', setup: ({ onResolve }) => onResolve({ filter: /./ }, later) }],
+    });
+    expect(gzipSync(outputFiles[0].contents, { level: 9 }).length).toBeLessThan(28_000);
+  });
+
+  it('is the class of the element without registering it, in Node too', async () => {
+    const script = `
+      const registered = () => Boolean(globalThis.customElements?.get('ddpm-sample'));
+      const { DdpmSample } = await import('ddpm-wasm/element/class');
+      const before = registered();
+      await import('ddpm-wasm/element');
+      console.log(typeof DdpmSample, before, registered());`;
+    expect(run('node', ['--input-type=module', '-e', script])).toBe('function false true\n');
+  });
 
   it('of a bundled model is listed with its digest', () => {
     const folder = 'models/fashion';
