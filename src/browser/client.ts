@@ -238,8 +238,14 @@ function portable(source: string | URL | Uint8Array): string | Uint8Array {
 }
 
 function plainOptions(options: WorkerOptions): PlainOptions {
-  const { signal: _, onProgress: __, worker: ___, overlap: ____, maxRequests: _____, wasmPaths, ...others } = options;
-  return { ...others, wasmPaths: wasmPaths && new URL(wasmPaths, document.baseURI).href };
+  const { device, threads, batch, size, scheduler, cache, wasmPaths, lora = [] } = options;
+  return {
+    ...{ device, threads, batch, size, scheduler, cache },
+    wasmPaths: wasmPaths && new URL(wasmPaths, document.baseURI).href,
+    lora: [lora].flat().map((one) => {
+      return typeof one === 'object' && 'source' in one ? { ...one, source: portable(one.source) } : portable(one);
+    }),
+  };
 }
 
 /** Options without what cannot be sent. */

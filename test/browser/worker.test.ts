@@ -187,6 +187,7 @@ describe.skipIf(!executablePath)('a pipeline in a worker', () => {
     await open();
     const codes = await page.evaluate(async () => {
       const loading = [await load({}, '/nothing'), await load({}, '/html'), await load({ device: 'webgpu' })];
+      loading.push(await load({ lora: new URL('/none.safetensors', location.href) }));
       await load();
       const kind = (promise: Promise<unknown>) =>
         promise.catch((error) => [error.constructor.name, error.code, error.argument]);
@@ -197,6 +198,7 @@ describe.skipIf(!executablePath)('a pipeline in a worker', () => {
       'model-not-found',
       'config-invalid',
       'webgpu-unavailable',
+      'model-not-found',
       ['RangeError', 'invalid-argument', 'steps'],
       ['RangeError', 'invalid-argument', 'guide'],
     ]);
