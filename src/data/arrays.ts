@@ -1,5 +1,6 @@
 import { sizeOf } from '../core/tensor.ts';
 import { maxSide, type Pixels } from '../image/pixels.ts';
+import { fromPlanes } from '../image/planes.ts';
 import { ITEM_SIZES, type StoredType, safetensorsLayout, toFloat32 } from '../onnx/safetensors.ts';
 import type { DataFile } from './dataFile.ts';
 import { findLabels } from './labelFile.ts';
@@ -82,7 +83,8 @@ function arraySource(images: StoredArray, labels: StoredArray | undefined, notes
 const floats: readonly StoredType[] = ['F16', 'BF16', 'F32', 'F64'];
 const integers: readonly StoredType[] = ['U8', 'I8', 'U16', 'I16', 'U32', 'I32', 'U64', 'I64'];
 
-interface Layout {
+/** How images lie in an array. */
+export interface Layout {
   readonly count: number;
   readonly width: number;
   readonly height: number;
@@ -95,7 +97,7 @@ interface Layout {
  * What the axes are. Three are [count, height, width]. Of four, one of the second and the last must be 1, 3 or 4 long,
  * which are the channels; where both are, or where three axes could be those of one image in colour, it is not guessed.
  */
-function layoutOf({ name, shape }: StoredArray): Layout {
+export function layoutOf({ name, shape }: Pick<StoredArray, 'name' | 'shape'>): Layout {
   const isChannels = (n: number) => n === 1 || n === 3 || n === 4;
   const got = `[${shape.join(', ')}]`;
   const [count, a, b, c] = shape;
@@ -141,10 +143,8 @@ function fromFloats(dtype: StoredType, data: Uint8Array, layout: Layout): Decode
   return { image: toPixels(bytes, layout) };
 }
 
-function toPixels(from: Uint8Array, { width, height, channels, interleaved }: Layout): Pixels {
-  if (interleaved || channels === 1) return { data: from, width, height, channels };
-  const plane = width * height;
-  const data = new Uint8Array(from.length);
-  for (let i = 0, at = 0; i < plane; i++) for (let c = 0; c < channels; c++, at++) data[at] = from[c * plane + i];
-  return { data, width, height, channels };
+/** A stored image of bytes. */
+export function toPixels(data: Uint8Array, layout: Layout): Pixels {
+  const { width, height, channels } = layout;
+  return layout.interleaved ? { data, width, height, channels } : fromPlanes(data, layout);
 }

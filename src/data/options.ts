@@ -82,7 +82,8 @@ export function checkCrop(crop: Crop): (image: number) => CropWindow | undefined
   };
 }
 
-function checkShape(shape: DatasetOptions['shape']): Size | undefined {
+/** A shape [channels, height, width] that images can be made to have. */
+export function checkShape(shape: DatasetOptions['shape']): Size | undefined {
   if (shape === undefined) return undefined;
   assertShape(shape, 'shape', 3);
   const [channels, height, width] = shape;
@@ -91,7 +92,8 @@ function checkShape(shape: DatasetOptions['shape']): Size | undefined {
   return { channels, height, width };
 }
 
-function parseColour(colour: string): Colour {
+/** The parts of a colour '#rrggbb'. */
+export function parseColour(colour: string): Colour {
   const digits = typeof colour === 'string' ? /^#([0-9a-f]{6})$/i.exec(colour)?.[1] : undefined;
   if (digits === undefined) throw wrongValue('background', "a colour '#rrggbb'", colour);
   const value = Number.parseInt(digits, 16);

@@ -3,6 +3,7 @@ import { DdpmError } from '../core/errors.ts';
 import { coverPixels } from '../image/cover.ts';
 import type { Size } from '../image/fit.ts';
 import type { Pixels } from '../image/pixels.ts';
+import { writePlanes } from '../image/planes.ts';
 import { type Asked, mostClasses } from './options.ts';
 import type { ImageSource } from './source.ts';
 
@@ -105,10 +106,4 @@ function toBatch({ data, labels, n }: { data: Uint8Array; labels: number[]; n: n
   const { channels, height, width } = size;
   const batch = { data: data.subarray(0, n * channels * height * width), shape: [n, channels, height, width] };
   return labels.length > 0 ? { ...batch, labels: Int32Array.from(labels) } : batch;
-}
-
-function writePlanes({ data: from, channels }: Pixels, data: Uint8Array, begin: number): void {
-  const plane = from.length / channels;
-  for (let c = 0; c < channels; c++)
-    for (let i = 0, at = begin + c * plane; i < plane; i++, at++) data[at] = from[i * channels + c];
 }

@@ -1,5 +1,6 @@
 export type { UNetConfig } from '../core/unetConfig.ts';
 export { readLora } from '../onnx/lora.ts';
+export { type ImageArray, trainingDataOf } from './arrayData.ts';
 export { type BaseModel, loadBase } from './base.ts';
 export {
   type LoadedCheckpoint,
@@ -23,6 +24,7 @@ export { type DiffusersModel, writeDiffusersFolder } from './diffusers.ts';
 export type * from './events.ts';
 export { type Feed, type FeedBatch, type FeedOptions, type FeedPosition, openFeed } from './feed.ts';
 export { type HeldOutOptions, heldOut } from './heldOut.ts';
+export { indexedDbStore } from './indexedDbStore.ts';
 export { type InitializeOptions, initializeParameters } from './initialize.ts';
 export type { FeedSource } from './intake.ts';
 export { type TrainedLora, writeLora } from './lora.ts';
