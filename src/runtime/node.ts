@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DdpmError, wrongValue } from '../core/errors.ts';
 import { compileEngine } from './compileEngine.ts';
@@ -107,6 +108,11 @@ export function folderOf(file: string | URL): string | URL {
   return located instanceof URL ? folderOfUrl(located) : path.dirname(located);
 }
 
+/** @see Runtime.nextTurn */
+export function nextTurn(): Promise<void> {
+  return setImmediate();
+}
+
 /** @see Runtime.bundledModel */
 export async function bundledModel(name: string): Promise<string | undefined> {
   return (await bundledNames()).includes(name) ? path.join(modelsFolder, name) : undefined;
@@ -149,6 +155,7 @@ void ({
   autoDevices,
   bundledModel,
   bundledNames,
+  nextTurn,
   cores,
   startThread,
   serveThread,

@@ -162,6 +162,9 @@ export interface Runtime {
   /** The devices that `auto` tries here. */
   autoDevices(): Promise<Candidates>;
 
+  /** Lets events, messages and timers have their turn, which a network that runs in this thread keeps waiting. */
+  nextTurn(): Promise<void>;
+
   /** How many threads of `startThread` can run at once; 1 where there are none. */
   cores(): number;
 

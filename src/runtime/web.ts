@@ -74,6 +74,19 @@ export async function decodeImage(): Promise<RawImage> {
   throw new DdpmError('device-unavailable', 'sharp, which runs in Node.js only: take PNG');
 }
 
+/** @see Runtime.nextTurn */
+export function nextTurn(): Promise<void> {
+  // not a timer: browsers make those wait
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
 /** @see Runtime.cores */
 export function cores(): number {
   // onnxruntime-web has threads of its own
@@ -134,6 +147,7 @@ void ({
   autoDevices,
   bundledModel,
   bundledNames,
+  nextTurn,
   cores,
   startThread,
   serveThread,

@@ -1,3 +1,4 @@
+import { nextTurn } from '#runtime';
 import { assertKeys } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
 import { saveCheckpoint } from './checkpoint.ts';
@@ -43,6 +44,8 @@ export async function* train(
         yield* checkpoint(run, progress, options.checkpoints);
         saved = step;
       }
+      // so that the signal can come
+      await nextTurn();
     }
     if (saved !== progress.step) yield* checkpoint(run, progress, options.checkpoints);
     return run.model(progress);
