@@ -1,6 +1,6 @@
 // The page: pictures in, curve and samples out. Training is in worker.ts, what outlives a reload in project.ts.
 import { listCheckpoints } from 'ddpm-wasm/train';
-import { drawCurve, drawSheet, drawThumbnails, type Point, toRgba } from './draw.ts';
+import { drawCurve, drawSheet, drawThumbnails, duration, type Point, save, toRgba } from './draw.ts';
 import { decode, droppedFiles } from './pictures.ts';
 import * as project from './project.ts';
 
@@ -26,7 +26,6 @@ worker.addEventListener('message', ({ data: news }: MessageEvent<project.News>) 
     if (state === 'running') say(`Training ${news.parameters.toLocaleString('en')} numbers.`);
   } else if (news.type === 'step') {
     showStep(news.step);
-    element('loss').textContent = news.loss.toPrecision(3);
     element('speed').textContent = (news.imagesPerSecond / imagesAStep).toPrecision(2);
     element('left').textContent = duration((news.seconds / news.progress) * (1 - news.progress));
   } else if (news.type === 'record') points.push(news);
@@ -39,7 +38,7 @@ worker.addEventListener('message', ({ data: news }: MessageEvent<project.News>) 
   else if (news.type === 'failed') failed(news.message);
   else if (news.type === 'ended')
     enter('stopped', news.complete ? 'Done. With more steps it goes on.' : 'Paused. It is kept in this browser.');
-  if (news.type === 'begun' || news.type === 'record') drawCurve(element<SVGElement>('curve'), points, stepsAsked());
+  if (news.type === 'begun' || news.type === 'record') showCurve();
 });
 
 button('go').addEventListener('click', () => attempt(state === 'running' ? pause : start));
@@ -50,7 +49,11 @@ field('steps').addEventListener('input', () => enter(state));
 field('background').addEventListener('input', showPictures);
 for (const id of ['files', 'folder']) {
   const input = element<HTMLInputElement>(id);
-  input.addEventListener('change', () => attempt(() => add([...input.files!])));
+  input.addEventListener('change', () => {
+    attempt(() => add([...input.files!]));
+    // the same files can be chosen again
+    input.value = '';
+  });
 }
 document.addEventListener('dragover', (event) => event.preventDefault());
 document.addEventListener('drop', (event) => {
@@ -67,7 +70,7 @@ async function open(): Promise<void> {
   showPictures();
   const sheet = await project.readSheet();
   if (sheet) showSheet(sheet);
-  drawCurve(element<SVGElement>('curve'), points, stepsAsked());
+  showCurve();
   if ((await listCheckpoints(project.store)).length === 0) return enter('new', countOf(pictures));
   enter('opening', 'Opening what was trained…');
   order('look');
@@ -146,6 +149,11 @@ function showStep(done: number): void {
   element<HTMLProgressElement>('progress').value = step / stepsAsked();
 }
 
+function showCurve(): void {
+  drawCurve(element<SVGElement>('curve'), points, stepsAsked());
+  element('loss').textContent = points.at(-1)?.loss.toPrecision(3) ?? '–';
+}
+
 function showPictures(): void {
   drawThumbnails(element('thumbnails'), pictures, field('background').value);
 }
@@ -153,21 +161,10 @@ function showPictures(): void {
 function showSheet({ images, step }: project.Sheet): void {
   drawSheet(element('sheet'), images, Number(field('size').value));
   element('sheet').setAttribute('aria-label', `Samples after ${step} steps`);
-  element('sampled').textContent = `after ${step} steps`;
+  element('sampled').textContent = `After ${step} steps.`;
 }
 
 function countOf({ length }: project.Bytes): string {
   const count = length / project.pictureBytes;
   return count === 0 ? 'Choose pictures to begin.' : `${count} ${count === 1 ? 'picture' : 'pictures'}.`;
-}
-
-function save(file: Blob, name: string): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(file);
-  link.download = name;
-  link.click();
-}
-
-function duration(seconds: number): string {
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }
