@@ -26,17 +26,18 @@ interface Task {
   readonly name?: string;
   /** The step at which the run is stopped, by something else than the loop that asks for its events. */
   readonly stop?: number;
+  readonly device?: 'webgpu';
 }
 
 // the library as a page bundles it; no isolation from other origins, so onnxruntime-web has one thread
 const script = `
   import * as lib from './dist/train/index.js';
   globalThis.lib = lib;
-  globalThis.run = async ({ config, name, stop }, images) => {
+  globalThis.run = async ({ config, name, stop, device = 'wasm' }, images) => {
     const controller = new AbortController();
     let [first, history, losses] = [0, [], []];
     const events = lib.train(config, {
-      device: 'wasm',
+      device,
       data: lib.trainingDataOf({ ...images, data: Uint8Array.from(images.data) }),
       signal: controller.signal,
       ...(name && { checkpoints: lib.indexedDbStore(name), resume: true }),
@@ -83,7 +84,7 @@ describe.skipIf(!executablePath)('the built package in Chromium', () => {
       const body = scripts.get(url) ?? ort;
       return body && { type: url.endsWith('.wasm') ? 'application/wasm' : 'text/javascript', body };
     });
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--enable-unsafe-webgpu'] });
   });
   afterAll(async () => {
     await browser?.close();
@@ -114,6 +115,22 @@ describe.skipIf(!executablePath)('the built package in Chromium', () => {
     expect(maxDifference(there.vector, vectorOf(model))).toBeLessThan(1e-3);
     await page.close();
   });
+
+  it('trains on WebGPU to the losses and the parameters of wasm within 1e-3', async (context) => {
+    const { page, run } = await openPage();
+    const adapter = await page.evaluate(async () => {
+      const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } };
+      return Boolean(await gpu?.requestAdapter());
+    });
+    if (!adapter) return context.skip('Chromium has no WebGPU adapter here');
+    // software runs it: the least network, and few steps
+    const model = { block_out_channels: [8], norm_num_groups: 4, attention: [] };
+    const config = { ...tinyConfig(3), model, batch: 4, optimizer: { learningRate: 0.01, warmupSteps: 0 } };
+    const [here, there] = [await run({ config }), await run({ config, device: 'webgpu' })];
+    expect(maxDifference(there.losses, here.losses)).toBeLessThan(1e-3);
+    expect(maxDifference(there.vector, here.vector)).toBeLessThan(1e-3);
+    await page.close();
+  }, 300_000);
 
   it('stopped by a timer and continued after a reload, gives the bytes of a run that was not', async () => {
     const config = tinyConfig(24, { accumulation: 2, data: { flip: true }, checkpoints: { every: 4, keep: 2 } });
