@@ -59,7 +59,7 @@ export function drawCurve(svg: SVGElement, points: readonly Point[], steps: numb
     values.map((log, i) => `${i === 0 ? 'M' : 'L'}${x(points[i].step).toFixed(1)},${y(log).toFixed(1)}`).join('');
   let mean = logs[0];
   const means = logs.map((log) => {
-    mean += (log - mean) / 8;
+    mean += (log - mean) / 4;
     return mean;
   });
 
@@ -74,16 +74,4 @@ export function drawCurve(svg: SVGElement, points: readonly Point[], steps: numb
   const last = points.at(-1);
   const label = last ? `${last.loss.toPrecision(3)} at step ${last.step}` : 'nothing yet';
   svg.setAttribute('aria-label', `Loss by step: ${label}`);
-}
-
-/** Offers a file for download. */
-export function save(file: Blob, name: string): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(file);
-  link.download = name;
-  link.click();
-}
-
-export function duration(seconds: number): string {
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }

@@ -1,13 +1,9 @@
 // The page: pictures in, curve and samples out. Training is in worker.ts, what outlives a reload in project.ts.
 import { listCheckpoints } from 'ddpm-wasm/train';
-import { drawCurve, drawSheet, drawThumbnails, duration, type Point, save, toRgba } from './draw.ts';
+import { drawCurve, drawThumbnails, type Point, toRgba } from './draw.ts';
+import { button, countOf, duration, element, field, save, say, showSheet, stepsAsked } from './page.ts';
 import { decode, droppedFiles } from './pictures.ts';
 import * as project from './project.ts';
-
-const element = <T extends Element = HTMLElement>(id: string) => document.getElementById(id) as unknown as T;
-const button = (id: string) => element<HTMLButtonElement>(id);
-const field = (id: keyof project.Settings) => element<HTMLInputElement>(id);
-const stepsAsked = () => Number(field('steps').value);
 
 let pictures: project.Bytes = new Uint8Array(0);
 let points: Point[] = [];
@@ -33,12 +29,13 @@ worker.addEventListener('message', ({ data: news }: MessageEvent<project.News>) 
     const sheet = { images: toRgba(news.images), step: news.step };
     showSheet(sheet);
     project.writeSheet(sheet).catch((error: Error) => say(error.message));
-  } else if (news.type === 'checkpoint') button('download').disabled = false;
-  else if (news.type === 'model') save(news.zip, 'model.zip');
+  } else if (news.type === 'model') save(news.zip, 'model.zip');
   else if (news.type === 'failed') failed(news.message);
   else if (news.type === 'ended')
     enter('stopped', news.complete ? 'Done. With more steps it goes on.' : 'Paused. It is kept in this browser.');
   if (news.type === 'begun' || news.type === 'record') showCurve();
+  // from then on the worker has a model
+  if (news.type === 'checkpoint' || news.type === 'ended') button('download').disabled = false;
 });
 
 button('go').addEventListener('click', () => attempt(state === 'running' ? pause : start));
@@ -95,11 +92,12 @@ async function keep(all: project.Bytes): Promise<void> {
 }
 
 async function start(): Promise<void> {
-  enter('running', 'Starting…');
+  enter('opening', 'Starting…');
   const [size, background, device] = [Number(field('size').value), field('background').value, field('device').value];
   await project.writeSettings({ size, background, device: device as project.Settings['device'], steps: stepsAsked() });
   // a browser that is short of room then spares it
   navigator.storage.persist();
+  enter('running');
   order('go');
 }
 
@@ -134,13 +132,6 @@ function enter(next: typeof state, message?: string): void {
   button('go').disabled = state !== 'running' && !canStart;
   button('restart').disabled = state !== 'stopped';
   if (message !== undefined) say(message);
-  // the model is in the worker's hands when a run has stopped
-  if (state === 'stopped') button('download').disabled = step === 0;
-}
-
-function say(message: string): void {
-  element('status').classList.remove('failed');
-  element('status').textContent = message;
 }
 
 function showStep(done: number): void {
@@ -156,15 +147,4 @@ function showCurve(): void {
 
 function showPictures(): void {
   drawThumbnails(element('thumbnails'), pictures, field('background').value);
-}
-
-function showSheet({ images, step }: project.Sheet): void {
-  drawSheet(element('sheet'), images, Number(field('size').value));
-  element('sheet').setAttribute('aria-label', `Samples after ${step} steps`);
-  element('sampled').textContent = `After ${step} steps.`;
-}
-
-function countOf({ length }: project.Bytes): string {
-  const count = length / project.pictureBytes;
-  return count === 0 ? 'Choose pictures to begin.' : `${count} ${count === 1 ? 'picture' : 'pictures'}.`;
 }

@@ -26,8 +26,8 @@ for (const name of ['ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.async
 const types = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 
 const server = createServer(async (request, response) => {
-  const { pathname } = new URL(request.url, 'http://localhost');
-  const file = path.join(dist, pathname === '/' ? 'index.html' : path.basename(pathname));
+  // all files lie side by side
+  const file = path.join(dist, path.basename(request.url) || 'index.html');
   const body = await readFile(file).catch(() => undefined);
   response.writeHead(body ? 200 : 404, {
     'content-type': types[path.extname(file)] ?? 'text/plain',

@@ -45,6 +45,7 @@ describe.skipIf(!executablePath)('examples/train-in-browser, as its script build
       if (![url, 'blob:', 'data:'].some((start) => request.url().startsWith(start))) elsewhere.push(request.url());
     });
     page = await context.newPage();
+    page.setDefaultTimeout(200_000);
     page.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
     });
@@ -81,14 +82,15 @@ describe.skipIf(!executablePath)('examples/train-in-browser, as its script build
     expect(await page.locator('#thumbnails canvas').count()).toBe(12);
 
     await page.selectOption('#device', 'wasm');
-    await page.fill('#steps', '40');
+    await page.fill('#steps', '30');
     await page.click('text=Start');
-    await until('step', /^1[1-9] of 40$/);
+    await until('step', /^[12]\d of 30$/);
+    await until('loss', /\d/);
     const first = Number(await text('loss'));
     await page.click('text=Pause');
     await until('status', /^Paused/);
     const stopped = await stepNow();
-    expect(stopped).toBeLessThan(40);
+    expect(stopped).toBeLessThan(30);
 
     await page.reload();
     await until('status', /^Paused/);
@@ -96,14 +98,22 @@ describe.skipIf(!executablePath)('examples/train-in-browser, as its script build
     expect(await page.locator('#thumbnails canvas').count()).toBe(12);
     expect(await page.locator('#curve .raw').getAttribute('d')).toMatch(/^M[\d.]+,[\d.]+/);
     expect(Number(await text('loss'))).toBeGreaterThan(0);
+    const seen = await page.evaluateHandle(() => {
+      const steps: number[] = [];
+      const cell = document.getElementById('step')!;
+      new MutationObserver(() => steps.push(Number.parseInt(cell.textContent!, 10))).observe(cell, { childList: true });
+      return steps;
+    });
     await page.click('text=Continue');
-    await until('step', new RegExp(`^(${stopped + 1}|${stopped + 2}) of 40$`));
     await until('status', /^Done/);
-    expect(await stepNow()).toBe(40);
+    const rest = Array.from({ length: 30 - stopped }, (_, i) => stopped + 1 + i);
+    expect([...new Set(await seen.jsonValue())].filter((step) => step > stopped)).toEqual(rest);
+    expect(Math.min(...(await seen.jsonValue()))).toBe(stopped);
+    expect(await stepNow()).toBe(30);
     expect(Number(await text('loss'))).toBeLessThan(0.8 * first);
-    expect(await text('sampled')).toBe('After 40 steps.');
+    expect(await text('sampled')).toBe('After 30 steps.');
     expect(await sheetColours()).toBeGreaterThan(100);
-  });
+  }, 300_000);
 
   it('gives the model as a diffusers folder that Node samples from', async () => {
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('text=Download')]);
