@@ -57,7 +57,15 @@ export type {
   SimpleEvaluation,
   TimestepEstimate,
 } from './evaluate/types.ts';
-export type { LoadOptions, LoraSource, Model, ScaledLora, SessionDenoiser } from './model/types.ts';
+export type {
+  BundleInfo,
+  LoadOptions,
+  LoraSource,
+  Model,
+  ModelSource,
+  ScaledLora,
+  SessionDenoiser,
+} from './model/types.ts';
 export {
   type InterpolateOptions,
   loadPipeline,

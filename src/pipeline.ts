@@ -15,7 +15,7 @@ import { createSchedule, type Schedule } from './diffusion/schedule.ts';
 import { createEngine, type Engine } from './engine/engine.ts';
 import type { EvaluateOptions, Evaluation } from './evaluate/types.ts';
 import { loadModel } from './model/load.ts';
-import type { LoadOptions, Model } from './model/types.ts';
+import type { LoadOptions, Model, ModelSource } from './model/types.ts';
 import type { ConcreteDevice } from './runtime/types.ts';
 
 /** Where a pipeline runs and what it is made with. */
@@ -103,18 +103,15 @@ export interface Pipeline {
 }
 
 /**
- * Loads a model: a bundled name, a diffusers folder, an .onnx file beside its scheduler_config.json, a URL of either,
- * or the bytes of an .onnx file.
+ * Loads a model: a bundled name, a diffusers folder, an .onnx file beside its scheduler_config.json, a .ddpm bundle, a URL
+ * of any of these, or the bytes of an .onnx or .ddpm file, or a stream of them.
  *
  * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable` or `webgpu-unavailable`.
  * @example
  * const pipeline = await loadPipeline('fashion');
  * const images = await pipeline.sample({ count: 16, sampler: 'ddim', steps: 50, seed: 7, class: 'Sneaker' });
  */
-export async function loadPipeline(
-  source: string | URL | Uint8Array,
-  options: PipelineOptions = {},
-): Promise<Pipeline> {
+export async function loadPipeline(source: ModelSource, options: PipelineOptions = {}): Promise<Pipeline> {
   const { engine: given, scheduler, ...load } = options;
   const engine = given ?? (await createEngine());
   const model = await loadModel(source, load);

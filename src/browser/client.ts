@@ -1,6 +1,7 @@
 import { assertInteger, assertOneOf } from '../core/assert.ts';
 import { DdpmError, wrongKind, wrongValue } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
+import { untilAborted } from '../core/untilAborted.ts';
 import type { Plan } from '../diffusion/plan.ts';
 import type { Step } from '../diffusion/sample.ts';
 import type { Model } from '../model/types.ts';
@@ -9,7 +10,6 @@ import { isModelName } from '../runtime/http.ts';
 import type { ConcreteDevice } from '../runtime/types.ts';
 import { Connection, type Listener } from './connection.ts';
 import type { Loaded, Method, PlainOptions } from './messages.ts';
-import { untilAborted } from './untilAborted.ts';
 
 /** How to run a pipeline in a worker. */
 export interface WorkerOptions extends Omit<PipelineOptions, 'engine'> {
@@ -53,7 +53,7 @@ export interface WorkerPipeline {
 }
 
 /**
- * Loads a model in a worker of its own: takes what `loadPipeline` takes.
+ * Loads a model in a worker of its own: takes what `loadPipeline` takes, streams apart, which can be read but once.
  *
  * A worker that crashes fails what it was asked with `worker-crashed`, and so does one that is out of memory, with
  * `out-of-memory`; the next call starts a fresh one and loads the model again.
@@ -238,9 +238,9 @@ function portable(source: string | URL | Uint8Array): string | Uint8Array {
 }
 
 function plainOptions(options: WorkerOptions): PlainOptions {
-  const { device, threads, batch, size, scheduler, cache, wasmPaths, lora = [] } = options;
+  const { device, threads, batch, size, maxBytes, scheduler, cache, wasmPaths, lora = [] } = options;
   return {
-    ...{ device, threads, batch, size, scheduler, cache },
+    ...{ device, threads, batch, size, maxBytes, scheduler, cache },
     wasmPaths: wasmPaths && new URL(wasmPaths, document.baseURI).href,
     lora: [lora].flat().map((one) => {
       return typeof one === 'object' && 'source' in one ? { ...one, source: portable(one.source) } : portable(one);

@@ -1,13 +1,13 @@
 import { html, LitElement, nothing } from 'lit';
 import { DdpmError } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
+import { untilAborted } from '../core/untilAborted.ts';
 import type { Step } from '../diffusion/sample.ts';
 import type { DownloadProgress } from '../runtime/types.ts';
 import { loadWorkerPipeline, type WorkerPipeline, type WorkerSampleOptions } from './client.ts';
 import { drawImages } from './draw.ts';
 import { classesIn, numberIn, seedIn } from './sampleAttributes.ts';
 import { sampleStyles } from './sampleStyles.ts';
-import { untilAborted } from './untilAborted.ts';
 
 /** What `progress` events tell: of a download in bytes, of a run the step that was drawn. */
 export type SampleProgress =

@@ -19,7 +19,7 @@ Examples:
 export function evaluateCommand(): Command {
   const command = new Command('evaluate')
     .description('Measure a model on images: its losses, the variational bound, the likelihood, its samples.')
-    .argument('[model]', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel);
+    .argument('[model]', 'bundled name, diffusers folder, .onnx file, .ddpm bundle, or URL', defaultModel);
   return addEvaluateFlags(command)
     .option('--report <file.html>', 'one page with the figures, plots and samples', file('.html'))
     .option('--json', 'print one JSON object')

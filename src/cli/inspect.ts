@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { Plan, PlanRow } from '../diffusion/plan.ts';
+import type { Model } from '../model/types.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { addPlanFlags, defaultModel, type PlanFlags, planOptions } from './flags.ts';
 
@@ -13,7 +14,7 @@ Examples:
 export function inspectCommand(): Command {
   const command = new Command('inspect')
     .description('Print a model, its schedule and the plan of a sampler, row by row.')
-    .argument('[model]', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel);
+    .argument('[model]', 'bundled name, diffusers folder, .onnx file, .ddpm bundle, or URL', defaultModel);
   return addPlanFlags(command)
     .option('--json', 'print one JSON object')
     .addHelpText('after', examples)
@@ -32,9 +33,10 @@ async function inspect(source: string, flags: PlanFlags & { json?: boolean }): P
 }
 
 function facts({ model, schedule, notes }: Pipeline, plan: Plan) {
-  const { name, shape, outChannels, classes, labels, unconditional, sampling, device } = model;
+  const { name, shape, outChannels, classes, labels, unconditional, sampling, bundle, device } = model;
   return {
     model: { name, shape, outChannels, classes, labels, unconditional, sampling, device },
+    bundle: bundle && { ...bundle, preview: bundle.preview && `${bundle.preview.length} bytes` },
     schedule: schedule.config,
     plan: { sampler: plan.sampler, calls: plan.calls, timesteps: plan.timesteps, rows: plan.rows },
     notes,
@@ -50,6 +52,7 @@ function describe(pipeline: Pipeline, plan: Plan): string {
   const predicts = model.outChannels === 2 * channels ? `${config.predictionType} and variance` : config.predictionType;
   return [
     `model     ${model.name}, ${channels} x ${height} x ${width}, predicts ${predicts}, on ${model.device}`,
+    ...bundleLines(model.bundle),
     ...(model.classes > 0 ? [`classes   ${classNames(pipeline)}`] : []),
     `schedule  ${config.className}, ${schedule.trainTimesteps} steps, ${betas}`,
     `plan      ${plan.sampler}, ${plan.rows.length} rows, ${plan.calls} network calls an image`,
@@ -59,6 +62,19 @@ function describe(pipeline: Pipeline, plan: Plan): string {
     '',
     "start = clamp(a*x + b*model); x' = x, model, start and h1.. summed, each times its column, + sigma*z; store n keeps hn",
   ].join('\n');
+}
+
+/** What a bundle says of itself: its weights, its digest, and the first words of its card. */
+function bundleLines(bundle: Model['bundle']): string[] {
+  if (!bundle) return [];
+  const { version, bytes, dtype, sha256, card, preview } = bundle;
+  const size = `${(bytes / 1e6).toFixed(2)} MB${dtype ? ` of ${dtype}` : ''}${preview ? ', with a preview' : ''}`;
+  // a card comes from who knows where, and escape sequences move a terminal
+  const title = card?.split('\n').find((line) => /^#+ /.test(line));
+  return [
+    `bundle    version ${version}, ${size}, sha256 ${sha256}`,
+    ...(title ? [`card      ${title.replace(/^#+ /, '').replace(/\p{C}/gu, '').slice(0, 100)}`] : []),
+  ];
 }
 
 function classNames({ model }: Pipeline): string {

@@ -33,7 +33,7 @@ export function invertCommand(): Command {
   const command = new Command('invert')
     .description('Find the noise that a model makes given images from (DDIM backwards).')
     .argument('<images...>', 'PNG files of the size of the model’s images, or a whole multiple of it')
-    .option('--model <model>', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel)
+    .option('--model <model>', 'bundled name, diffusers folder, .onnx file, .ddpm bundle, or URL', defaultModel)
     .requiredOption(
       '--out <file.safetensors>',
       'the noise, as float32 tensor `samples` [n,C,H,W]',

@@ -56,7 +56,7 @@ Examples:
 export function sampleCommand(): Command {
   const command = new Command('sample')
     .description('Sample images from a model into a PNG grid.')
-    .argument('[model]', 'bundled name, diffusers folder, .onnx file, or URL', defaultModel)
+    .argument('[model]', 'bundled name, diffusers folder, .onnx file, .ddpm bundle, or URL', defaultModel)
     .option(
       '--out <file.png>',
       'the grid of images (default: samples.png, unless --raw or --animate is given)',

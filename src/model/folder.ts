@@ -7,6 +7,7 @@ import { type Inspection, inspectOnnx } from './inspect.ts';
 import { type JsonObject, maxConfigBytes, parseJsonObject } from './json.ts';
 import { type Labels, parseLabels } from './labels.ts';
 import type { Folder } from './openFolder.ts';
+import type { BundleInfo } from './types.ts';
 
 /** The parts of a model, as its folder holds them. */
 export interface ModelFiles {
@@ -15,6 +16,8 @@ export interface ModelFiles {
   readonly schedulerConfig?: JsonObject;
   readonly labels?: Labels;
   readonly sampling?: SamplingConfig;
+  /** What a bundle says beyond that. */
+  readonly bundle?: BundleInfo;
 }
 
 /** An ONNX graph, with the weights that lie outside it. */

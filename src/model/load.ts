@@ -6,7 +6,7 @@ import type { JsonObject } from './json.ts';
 import { type Classes, joinLabels } from './labels.ts';
 import { readingOf } from './openFolder.ts';
 import { type OpenOptions, openSession } from './session.ts';
-import type { LoadOptions, Model, SessionDenoiser } from './types.ts';
+import type { LoadOptions, Model, ModelSource, SessionDenoiser } from './types.ts';
 
 /** A network ready to be opened, and how many class labels it knows. */
 interface Graph {
@@ -18,8 +18,8 @@ interface Graph {
 
 /**
  * Loads a network: a bundled model by name; a diffusers folder, whose weights become an ONNX graph on the way; a folder
- * with a model.onnx; an .onnx file, with the JSON files beside it; an http(s) URL of any of these; or the bytes of an
- * .onnx file.
+ * with a model.onnx; an .onnx file, with the JSON files beside it; a .ddpm bundle, which has all in one file; an http(s)
+ * URL of any of these; or the bytes of an .onnx or .ddpm file, or a stream of them.
  *
  * A bundled name wins over a folder of that name: `./fashion` is the folder. Only a string that starts with http:// or
  * https:// reaches the network.
@@ -32,7 +32,7 @@ interface Graph {
  * @throws DdpmError `model-not-found`, `model-invalid`, `config-invalid`, `device-unavailable`, `webgpu-unavailable`,
  * `out-of-memory`.
  */
-export async function loadModel(source: string | URL | Uint8Array, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   assertSize(options.size);
   const { name, files: found } = await findModel(source, options);
   const { files, notes } = await withLora(found, name, options);
@@ -97,6 +97,7 @@ function modelOf(
     sampling,
     config,
     schedulerConfig,
+    bundle: files.bundle,
     device: denoiser.device,
     get notes() {
       return [...notes, ...denoiser.notes, ...unused];

@@ -36,7 +36,7 @@ export async function openFolder(place: string | URL, options: LoadOptions): Pro
   const digests = await readList(joinPlace(place, listName), reading);
   return {
     place,
-    async read(name, { maxBytes } = {}) {
+    async read(name, { maxBytes = options.maxBytes } = {}) {
       if (digests && !digests.has(name)) return undefined;
       return tryRead(joinPlace(place, name), { ...reading, maxBytes, sha256: digests?.get(name) });
     },

@@ -1,8 +1,10 @@
+import type { ByteSource } from '../core/collect.ts';
 import type { Denoiser } from '../core/denoiser.ts';
 import type { FeatureNetwork } from '../core/features.ts';
 import type { SamplingConfig } from '../core/samplingConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { ConcreteDevice, Device, DownloadProgress } from '../runtime/types.ts';
+import type { BundleDtype } from './bundle.ts';
 
 /** How to run a network. */
 export interface SessionOptions {
@@ -55,6 +57,29 @@ export interface ScaledLora {
   readonly scale?: number;
 }
 
+/**
+ * Where a model is: a bundled name, a path, a URL; the bytes of an .onnx or .ddpm file; or a stream of such bytes, such as
+ * a Response's body.
+ */
+export type ModelSource = string | URL | Uint8Array | ByteSource;
+
+/** What a .ddpm file says of itself. */
+export interface BundleInfo {
+  /** Of the format. */
+  readonly version: number;
+  readonly name: string;
+  /** The hexadecimal SHA-256 that stands for the whole file. */
+  readonly sha256: string;
+  /** The size of the file. */
+  readonly bytes: number;
+  /** How weights are stored, where the file says so. */
+  readonly dtype?: BundleDtype;
+  /** The model card, Markdown. */
+  readonly card?: string;
+  /** A PNG file of samples. */
+  readonly preview?: Uint8Array;
+}
+
 /** How to load a model. */
 export interface LoadOptions extends SessionOptions {
   /**
@@ -68,12 +93,14 @@ export interface LoadOptions extends SessionOptions {
   readonly onProgress?: (progress: DownloadProgress) => void;
   /**
    * In a browser: whether to keep downloads in Cache Storage, where they are found offline. Default true; the oldest go
-   * when they are more than 512 MiB, or `maxBytes`. Files with a digest (see `loadModel`) are downloaded once, others
+   * when they are more than 512 MiB, or `cache.maxBytes`. Files with a digest (see `loadModel`) are downloaded once, others
    * whenever there is a network.
    */
   readonly cache?: boolean | { readonly maxBytes: number };
   /** Height and width of an image, for a graph that leaves them open. */
   readonly size?: readonly [height: number, width: number];
+  /** The most bytes that any file, or a stream, may have. Default 2 GiB less one. */
+  readonly maxBytes?: number;
 }
 
 /** A network ready to run, with what its folder says about it. */
@@ -97,6 +124,8 @@ export interface Model {
   readonly schedulerConfig?: Readonly<Record<string, unknown>>;
   /** The object in the network's config.json, or undefined where there is none. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** What the bundle says of itself, for a model that came from one. */
+  readonly bundle?: BundleInfo;
   readonly device: ConcreteDevice;
   /** What was assumed and why; each one line. */
   readonly notes: readonly string[];

@@ -1,4 +1,6 @@
+import { collectBytes } from '../core/collect.ts';
 import { DdpmError } from '../core/errors.ts';
+import { hasSha256, sha256, toHex } from '../core/sha256.ts';
 import type { Bytes, OpenFile, ReadOptions } from './types.ts';
 
 /** The most bytes that one file may have: what Node reads in one go. */
@@ -91,28 +93,17 @@ async function request(url: URL, method: string, signal: AbortSignal | undefined
   }
 }
 
-// content-length may lie or count compressed bytes, so what arrives is counted
+// content-length may lie, so it is but a hint
 async function readBody(
   response: Response,
   url: URL,
   { maxBytes = maxFileBytes, onProgress }: ReadOptions,
 ): Promise<Bytes> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
+  if (!response.body) return new Uint8Array();
+  const file = showPlace(url);
   const total = sizeOf(response);
-  for await (const part of streamOf(response)) {
-    size += part.length;
-    if (size > maxBytes) throw new DdpmError('model-invalid', `${showPlace(url)}: larger than ${maxBytes} bytes`);
-    parts.push(part);
-    onProgress?.({ file: showPlace(url), loaded: size, total });
-  }
-  const bytes = new Uint8Array(size);
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
-  return bytes;
+  const onBytes = (loaded: number) => onProgress?.({ file, loaded, total });
+  return collectBytes(response.body, { name: file, maxBytes, expectedBytes: total, onBytes });
 }
 
 function sizeOf({ headers }: Response): number | undefined {
@@ -121,23 +112,10 @@ function sizeOf({ headers }: Response): number | undefined {
 }
 
 async function assertDigest(bytes: Bytes, url: URL, expected: string): Promise<void> {
-  // pages without TLS have no cryptography
-  if (!globalThis.crypto?.subtle) return;
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  const got = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  if (!hasSha256()) return;
+  const got = toHex(await sha256(bytes));
   if (got !== expected)
     throw new DdpmError('model-invalid', `${showPlace(url)}: expected bytes of SHA-256 ${expected}, got ${got}`);
-}
-
-// a reader, because not every browser can iterate a stream
-async function* streamOf(response: Response): AsyncGenerator<Uint8Array> {
-  const reader = response.body?.getReader();
-  if (!reader) return;
-  try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
-  } finally {
-    await reader.cancel();
-  }
 }
 
 function failure(error: unknown, url: URL, signal: AbortSignal | undefined): unknown {

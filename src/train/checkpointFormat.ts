@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { assertInteger } from '../core/assert.ts';
 import { DdpmError, show, wrongKind, wrongValue } from '../core/errors.ts';
 import { decodeMsgpack, encodeMsgpack, maxNesting } from '../core/msgpack.ts';
+import { sha256 } from '../core/sha256.ts';
 import { sizeOf } from '../core/tensor.ts';
 
 /** A value that JSON can say. */
@@ -198,10 +199,6 @@ function pick(state: TrainingState): Partial<TrainingState> {
 function floats(bytes: Uint8Array, name: string): Float32Array {
   if (bytes.length % 4 !== 0) throw wrongValue(name, 'float32 numbers of 4 bytes', bytes.length);
   return new Float32Array(bytes.slice().buffer);
-}
-
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
 }
 
 function startsWith(bytes: Uint8Array, beginning: Uint8Array): boolean {

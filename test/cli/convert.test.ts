@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { decodeBundle } from '../../src/model/bundle.ts';
 import { readSafetensors, toFloat32, writeSafetensors } from '../../src/onnx/index.ts';
 import { ddpmWasm, temporaryFolder } from '../support/cli.ts';
 import { maxDifference } from '../support/goldens.ts';
@@ -55,6 +56,74 @@ describe.skipIf(!existsSync(source))('ddpm-wasm convert', () => {
   });
 });
 
+describe('ddpm-wasm convert to a .ddpm bundle', () => {
+  it('puts a bundled model, its card and its picture into one file that samples to the same bytes', async () => {
+    const cwd = temporaryFolder();
+    const { code, stdout, stderr } = await ddpmWasm(['convert', 'fashion', '--out', 'f.ddpm'], { cwd });
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'f.ddpm: 3.72 MB of fp16\n', stderr: '' });
+    for (const model of ['fashion', 'f.ddpm']) {
+      const out = `${path.parse(model).ext}.png`;
+      await ddpmWasm(['sample', model, '--steps', 2, '--count', 2, '--out', out], { cwd });
+    }
+    const [a, b] = ['.png', '.ddpm.png'].map((file) => readFileSync(path.join(cwd, file)));
+    expect(a.equals(b)).toBe(true);
+  });
+
+  it('is shown by inspect, and taken apart again into equal files', async () => {
+    const cwd = temporaryFolder();
+    await ddpmWasm(['convert', 'fashion', '--out', 'f.ddpm'], { cwd });
+    const { stdout } = await ddpmWasm(['inspect', 'f.ddpm', '--steps', 2], { cwd });
+    expect(stdout).toMatch(/^bundle {4}version 1, 3\.72 MB of fp16, with a preview, sha256 [0-9a-f]{64}$/m);
+    expect(stdout).toMatch(/^card {6}fashion$/m);
+    await ddpmWasm(['convert', 'f.ddpm', '--out', 'folder'], { cwd });
+    for (const file of ['model.onnx', 'README.md', 'samples.png'])
+      expect(readFileSync(path.join(cwd, 'folder', file)).equals(readFileSync(`models/fashion/${file}`))).toBe(true);
+    // and back: the same parts are the same file
+    await ddpmWasm(['convert', 'folder', '--out', 'g.ddpm'], { cwd });
+    const [f, g] = await Promise.all(
+      ['f.ddpm', 'g.ddpm'].map((file) => decodeBundle(new Uint8Array(readFileSync(path.join(cwd, file))))),
+    );
+    expect({ ...g, name: f.name, sha256: f.sha256 }).toEqual(f);
+  });
+
+  it.skipIf(!existsSync(source))('converts a checkpoint on the way', async () => {
+    const cwd = temporaryFolder();
+    const args = ['convert', source, '--out', 'c.ddpm', '--dtype', 'fp16', '--json'];
+    const { code, stdout } = await ddpmWasm(args, { cwd });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ out: 'c.ddpm', dtype: 'fp16', shape: [3, 8, 8], classes: 10 });
+    const { name, config } = await decodeBundle(new Uint8Array(readFileSync(path.join(cwd, 'c.ddpm'))));
+    expect([name, config?.sample_size]).toEqual(['class-scale-shift', 8]);
+  });
+
+  it.each([
+    ['a graph anew in fp16', ['fashion', '--out', 'x.ddpm', '--dtype', 'fp16'], 2, '"--dtype" expected none'],
+    ['a graph into a graph', ['fashion', '--out', 'x.onnx'], 1, 'fashion: it is an ONNX model already'],
+    ['a card for a folder', ['fashion', '--out', 'x', '--card', 'a.md'], 2, '"--card" expected an --out that ends'],
+    ['a card that is not there', ['fashion', '--out', 'x.ddpm', '--card', 'a.md'], 1, 'nothing at a.md'],
+    ['into no folder', ['fashion', '--out', 'no/x.ddpm'], 1, 'cannot write no/x.ddpm: the folder no does not exist'],
+  ])('refuses %s in one line', async (_, args, code, message) => {
+    const cwd = temporaryFolder();
+    const outcome = await ddpmWasm(['convert', ...args], { cwd });
+    expect(outcome.stderr).toMatch(/^ddpm-wasm: [^\n]+\n$/);
+    expect(outcome.stderr).toContain(message);
+    expect({ code: outcome.code, files: readdirSync(cwd) }).toEqual({ code, files: [] });
+  });
+
+  it('refuses a damaged file before anything else', async () => {
+    const cwd = temporaryFolder();
+    await ddpmWasm(['convert', 'fashion', '--out', 'f.ddpm'], { cwd });
+    const bytes = readFileSync(path.join(cwd, 'f.ddpm'));
+    bytes[2_000_000] ^= 1;
+    writeFileSync(path.join(cwd, 'f.ddpm'), bytes);
+    expect(await ddpmWasm(['inspect', 'f.ddpm'], { cwd })).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'ddpm-wasm: f.ddpm: expected a network that its SHA-256 confirms, got damaged content\n',
+    });
+  });
+});
+
 describe('bad checkpoints give one line and exit 1 or 2, and leave nothing behind', () => {
   const config = {
     _class_name: 'UNet2DModel',
@@ -73,7 +142,7 @@ describe('bad checkpoints give one line and exit 1 or 2, and leave nothing behin
   new DataView(lying.buffer).setBigUint64(0, 2n ** 60n, true);
 
   it.each([
-    ['no folder', {}, 'nowhere', 1, 'nowhere: expected a folder with config.json and safetensors weights'],
+    ['no folder', {}, 'nowhere', 1, 'nowhere: expected a file, a folder or a bundled model (fashion), found none'],
     ['no config', { 'diffusion_pytorch_model.safetensors': weights }, 'in', 1, 'config.json'],
     ['no weights', { 'config.json': config }, 'in', 1, 'diffusion_pytorch_model.safetensors: expected the weights'],
     [

@@ -268,11 +268,14 @@ describe('loadModel: what it refuses, in one line with a code', () => {
 
   it('another kind of file, with advice for weights without their config', async () => {
     expect((await failureOf(write('a.safetensors', ''))).message).toMatch(/give the folder that it is in/);
-    expect((await failureOf(write('a.pt', ''))).message).toBe('a.pt: expected an .onnx file or a folder');
+    expect((await failureOf(write('a.pt', ''))).message).toBe('a.pt: expected an .onnx or .ddpm file or a folder');
   });
 
   it.each([
-    [undefined, '"source" expected a path, a URL, a bundled name or the bytes of an .onnx file, got undefined'],
+    [
+      undefined,
+      '"source" expected a path, a URL, a bundled name or the bytes of an .onnx or .ddpm file, got undefined',
+    ],
     ['', '"source" expected a path, a URL or a bundled name, got ""'],
     ['http://', '"source" expected a URL, got "http://"'],
     [new URL('ftp://host/a.onnx'), '"source" expected a file:, http: or https: URL, got "ftp://host/a.onnx"'],
