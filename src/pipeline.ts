@@ -129,7 +129,8 @@ export async function loadPipeline(source: ModelSource, options: PipelineOptions
   }
 }
 
-function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipeline {
+/** A pipeline of parts that are ready: who has a network elsewhere begins here. */
+export function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipeline {
   const prepare = (options: SampleOptions) => {
     const { run, plan: planOptions, edit, guidance } = splitOptions(model, options);
     const { plan, run: more } = planEdit(schedule, planOptions, edit);

@@ -7,13 +7,14 @@ import { evaluateCommand } from './evaluate.ts';
 import { inspectCommand } from './inspect.ts';
 import { invertCommand } from './invert.ts';
 import { sampleCommand } from './sample.ts';
+import { serveCommand } from './serve.ts';
 import { trainCommand } from './train.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
 const program = new Command('ddpm-wasm')
   .description(
-    'Denoising diffusion models: sample, measure and train them, convert them from diffusers, look inside them.',
+    'Denoising diffusion models: sample, measure, train and serve them, convert them from diffusers, look inside them.',
   )
   .version(version)
   .helpCommand(false)
@@ -23,6 +24,7 @@ const program = new Command('ddpm-wasm')
   .addCommand(trainCommand())
   .addCommand(convertCommand())
   .addCommand(inspectCommand())
+  .addCommand(serveCommand())
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ddpm-wasm: ')) });
 
 for (const command of [program, ...program.commands]) {
@@ -64,6 +66,15 @@ function flagOf(argument: string): string {
     useKarrasSigmas: 'karras',
     correctorSteps: 'corrector',
     timestepsPerImage: 'timesteps',
+    'limits.count': 'max-count',
+    'limits.steps': 'max-steps',
+    'limits.pixels': 'max-pixels',
+    'limits.active': 'active',
+    'limits.queue': 'queue',
+    'limits.seconds': 'deadline',
+    'rateLimit.requests': 'rate',
+    maxImages: 'batch',
+    maxWait: 'batch-wait',
     timestepRespacing: 'respacing',
     varianceType: 'variance',
   };

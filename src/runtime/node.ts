@@ -17,13 +17,13 @@ import {
   tryFetch,
 } from './http.ts';
 import { filesBelow, readRange, tryStat, unreadable } from './nodeFiles.ts';
-import { decodeImage } from './nodeImage.ts';
+import { decodeImage, encodeWebp } from './nodeImage.ts';
 import { autoDevices, loadOrt } from './nodeOrt.ts';
 import { cores, serveThread, startThread } from './nodeThreads.ts';
 import { removeWhole, writeWhole } from './nodeWrite.ts';
 import type { Bytes, OpenFile, ReadOptions, Runtime } from './types.ts';
 
-export { autoDevices, compileEngine, cores, decodeImage, loadOrt, serveThread, startThread };
+export { autoDevices, compileEngine, cores, decodeImage, encodeWebp, loadOrt, serveThread, startThread };
 
 // both src/runtime and dist/runtime are two levels below the package
 const modelsFolder = fileURLToPath(new URL('../../models', import.meta.url));
@@ -151,6 +151,7 @@ void ({
   joinPlace,
   folderOf,
   decodeImage,
+  encodeWebp,
   loadOrt,
   autoDevices,
   bundledModel,

@@ -16,6 +16,12 @@ export async function decodeImage(bytes: Uint8Array, { maxPixels }: { maxPixels:
   }
 }
 
+/** @see Runtime.encodeWebp */
+export async function encodeWebp({ data, width, height, channels }: RawImage): Promise<Uint8Array> {
+  const sharp = await loadSharp();
+  return sharp(data, { raw: { width, height, channels } }).webp({ lossless: true }).toBuffer();
+}
+
 async function loadSharp() {
   try {
     return (await import('sharp')).default;

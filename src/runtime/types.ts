@@ -153,6 +153,9 @@ export interface Runtime {
    */
   decodeImage(bytes: Uint8Array, options: { readonly maxPixels: number }): Promise<RawImage>;
 
+  /** The image as a WebP file without loss. @throws DdpmError `device-unavailable`, its message what is missing. */
+  encodeWebp(image: RawImage): Promise<Uint8Array>;
+
   /**
    * The onnxruntime package for a device. @throws DdpmError `device-unavailable`, or `webgpu-unavailable`, if that cannot
    * run here.

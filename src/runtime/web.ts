@@ -87,6 +87,11 @@ export function nextTurn(): Promise<void> {
   });
 }
 
+/** @see Runtime.encodeWebp */
+export async function encodeWebp(): Promise<Uint8Array> {
+  throw new DdpmError('device-unavailable', 'webp: expected sharp, which runs in Node.js only: take png');
+}
+
 /** @see Runtime.cores */
 export function cores(): number {
   // onnxruntime-web has threads of its own
@@ -143,6 +148,7 @@ void ({
   joinPlace,
   folderOf,
   decodeImage,
+  encodeWebp,
   loadOrt,
   autoDevices,
   bundledModel,

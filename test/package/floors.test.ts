@@ -16,6 +16,7 @@ const floors: Record<string, number> = {
   evaluate: 5,
   'pipeline.ts': 6,
   browser: 7,
+  serve: 7,
   'index.ts': 7,
   train: 7,
   report: 8,
