@@ -139,18 +139,20 @@ describe('what a user loads', () => {
 
   // what the network is run by, and the engine, which is measured above, are loaded as files of their own
   it('of JavaScript to sample in a page is under 28 kB gzipped, onnxruntime and engine apart', async () => {
-    const { outputFiles } = await build({
+    const { outputFiles, metafile } = await build({
       stdin: { contents: "export { loadPipeline } from './dist/index.js';", resolveDir: path.resolve('.') },
       bundle: true,
       minify: true,
       format: 'esm',
       platform: 'browser',
       target: 'es2022',
+      metafile: true,
       write: false,
       tsconfigRaw: {}, // the paths of tsconfig.json lead to the sources
       plugins: [{ name: 'loaded later', setup: ({ onResolve }) => onResolve({ filter: /./ }, later) }],
     });
     expect(gzipSync(outputFiles[0].contents, { level: 9 }).length).toBeLessThan(28_000);
+    expect(Object.keys(metafile.inputs).filter((file) => /model\/bundle\.js|msgpack/.test(file))).toEqual([]);
   });
 
   it('is the class of the element without registering it, in Node too', async () => {
@@ -177,6 +179,27 @@ describe('what a user loads', () => {
           .digest('hex'),
         file,
       ).toBe(sha256);
+  });
+
+  it('for serving on any platform has nothing of Node, and no command line', async () => {
+    const { metafile } = await build({
+      entryPoints: ['dist/serve/index.js'],
+      bundle: true,
+      splitting: true,
+      format: 'esm',
+      platform: 'browser',
+      metafile: true,
+      write: false,
+      outdir: 'out',
+      external: ['onnxruntime-*'],
+      tsconfigRaw: {},
+      logLevel: 'silent',
+    });
+    const inputs = Object.keys(metafile.inputs);
+    expect(inputs).toContain('dist/serve/handler.js');
+    expect(
+      inputs.filter((file) => /^node:|dist\/cli|serve\/(node|thread|networkWorker)|node-server/.test(file)),
+    ).toEqual([]);
   });
 
   it('declares dependencies with exact versions only', () => {

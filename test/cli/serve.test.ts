@@ -1,0 +1,138 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ddpmWasm, temporaryFolder } from '../support/cli.ts';
+import { serveCli } from '../support/server.ts';
+
+const soon = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function gauge(url: string, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(text.match(new RegExp(`^${name} (.+)$`, 'm'))![1]);
+}
+
+/** Waits until so many images are sampled at the same time. */
+async function activeImages(url: string, count: number): Promise<void> {
+  while ((await gauge(url, 'ddpm_active_images')) !== count) await soon(10);
+}
+
+describe('ddpm-wasm serve', () => {
+  it('gives the bytes that `sample` writes for the same seed, alone and beside others', async () => {
+    const cwd = temporaryFolder();
+    await ddpmWasm(['convert', 'fashion', '--out', 'f.ddpm'], { cwd });
+    const { url } = await serveCli([path.join(cwd, 'f.ddpm'), '--device', 'cpu']);
+    const query = 'seed=18446744073709551615&count=3&class=Sneaker,Bag,3&steps=4';
+    const alone = await fetch(`${url}/v1/samples?${query}`);
+    expect([alone.status, alone.headers.get('content-type')]).toEqual([200, 'image/png']);
+    const others = Array.from({ length: 6 }, (_, i) => fetch(`${url}/v1/samples?seed=${i}&steps=${3 + i}`));
+    const [beside, raw] = await Promise.all([
+      fetch(`${url}/v1/samples?${query}&columns=2`),
+      fetch(`${url}/v1/samples?${query}&format=raw`),
+      ...others,
+    ]);
+
+    const flags = ['--seed', '18446744073709551615', '--count', 3, '--class', 'Sneaker,Bag,3', '--steps', 4];
+    await ddpmWasm(['sample', ...flags, '--out', 'a.png', '--raw', 'a.safetensors', '--device', 'cpu'], { cwd });
+    const file = (name: string) => new Uint8Array(readFileSync(path.join(cwd, name)));
+    for (const response of [alone, beside]) expect(new Uint8Array(await response.arrayBuffer())).toEqual(file('a.png'));
+    expect(new Uint8Array(await raw.arrayBuffer())).toEqual(file('a.safetensors'));
+    expect(await gauge(url, 'ddpm_network_calls_total')).toBeLessThan(1 + 4 + 4 + 4 + (3 + 4 + 5 + 6 + 7 + 8));
+  });
+
+  it('answers checks of health while the network is busy, and stops for clients that went away', async () => {
+    const { url } = await serveCli(['--device', 'cpu']);
+    const client = new AbortController();
+    const busy = fetch(`${url}/v1/samples?count=64&sampler=ddpm&steps=1000`, { signal: client.signal });
+    const outcome = busy.then(
+      () => 'done',
+      () => 'gone',
+    );
+    await activeImages(url, 64);
+    for (let i = 0; i < 5; i++) expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect(await Promise.race([outcome, soon(1)])).toBeUndefined();
+    client.abort();
+    expect(await outcome).toBe('gone');
+    await activeImages(url, 0);
+    const calls = await gauge(url, 'ddpm_network_calls_total');
+    await soon(200);
+    expect(await gauge(url, 'ddpm_network_calls_total')).toBe(calls);
+  });
+
+  it('told to stop, answers what it accepted or says that it cannot, logs that as JSON, and exits 0', async () => {
+    const { child, url, log, exit } = await serveCli(['--active', 4, '--grace', 2, '--device', 'cpu']);
+    const short = Array.from({ length: 4 }, (_, i) => fetch(`${url}/v1/samples?seed=${i}&steps=2`));
+    const long = Array.from({ length: 3 }, (_, i) =>
+      fetch(`${url}/v1/samples?seed=${i}&count=4&sampler=ddpm&steps=1000`),
+    );
+    const stream = await fetch(`${url}/v1/samples/stream?sampler=ddpm&steps=1000&every=1`);
+    await activeImages(url, 4);
+    child.kill('SIGTERM');
+    const statuses = (await Promise.all([...short, ...long])).map(({ status }) => status);
+    for (const status of statuses) expect([200, 503]).toContain(status);
+    expect(statuses.slice(4)).toContain(503);
+    const events = await stream.text();
+    expect(events.includes('event: done') || events.includes('"code":"closing"')).toBe(true);
+    expect(await exit).toBe(0);
+    expect(log.map(({ event }) => event).filter((event) => event !== 'request')).toEqual([
+      'listening',
+      'stopping',
+      'stopped',
+    ]);
+    expect(log.find(({ event }) => event === 'request')).toMatchObject({
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      method: 'GET',
+      client: '127.0.0.1',
+      milliseconds: expect.any(Number),
+    });
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('takes its token from a file or the environment', async () => {
+    const file = path.join(temporaryFolder(), 'token');
+    writeFileSync(file, 'from-a-file\n');
+    for (const [args, env, token] of [
+      [['--token-file', file], {}, 'from-a-file'],
+      [[], { DDPM_WASM_TOKEN: 'from-env' }, 'from-env'],
+    ] as const) {
+      const { url, child, exit } = await serveCli([...args], env);
+      expect((await fetch(`${url}/v1/model`)).status).toBe(401);
+      const headers = { authorization: `Bearer ${token}` };
+      expect((await fetch(`${url}/v1/model`, { headers })).status).toBe(200);
+      child.kill('SIGINT');
+      expect(await exit).toBe(0);
+    }
+  });
+
+  it('listens on this machine only', async () => {
+    const { url } = await serveCli([]);
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+  });
+
+  it.each([
+    ['a model that is not there', ['nowhere'], 1, 'nowhere: expected a file, a folder or a bundled model'],
+    ['a port that is none', ['--port', '70000'], 2, '"--port" expected an integer in 0..65535, got 70000'],
+    ['a limit that is none', ['--max-count', '0'], 2, '"--max-count" expected an integer in 1..2147483647, got 0'],
+    ['a batch that is none', ['--batch', '0'], 2, '"--batch" expected an integer in 1..4096, got 0'],
+    ['a token that cannot be sent', ['--token-file', 'package.json'], 2, '"--token" expected letters, digits'],
+    ['a file of none', ['--token-file', 'nowhere'], 1, '--token-file: cannot read nowhere: ENOENT'],
+  ])('refuses %s in one line', async (_, args, code, message) => {
+    const outcome = await ddpmWasm(['serve', ...args]);
+    expect(outcome.stderr).toMatch(/^ddpm-wasm: [^\n]+\n$/);
+    expect(outcome.stderr).toContain(message);
+    expect(outcome).toMatchObject({ code, stdout: '' });
+  });
+
+  it('refuses a port that is taken in one line', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void taken.close());
+    await new Promise((resolve) => taken.once('listening', resolve));
+    const { port } = taken.address() as { port: number };
+    const outcome = await ddpmWasm(['serve', '--port', port]);
+    expect(outcome).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `ddpm-wasm: cannot listen on 127.0.0.1:${port}: it is in use\n`,
+    });
+  });
+});
