@@ -48,7 +48,7 @@ export function serveCommand(): Command {
     .option('--max-count <n>', 'images a request (default: 64)', number('--max-count'))
     .option('--max-steps <n>', 'network calls an image (default: 1000)', number('--max-steps'))
     .option('--max-pixels <n>', 'pixels of a picture (default: 1048576)', number('--max-pixels'))
-    .option('--active <n>', 'images sampled at the same time (default: 64)', number('--active'))
+    .option('--active <n>', 'images sampled at the same time (default: 32)', number('--active'))
     .option('--queue <n>', 'requests that wait for those (default: 256)', number('--queue'))
     .option('--deadline <s>', 'seconds a request may take (default: 60)', number('--deadline'))
     .option('--rate <n>', 'requests a minute of one client', number('--rate'))

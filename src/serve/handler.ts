@@ -19,6 +19,7 @@ import { createRateLimit, type RateLimit } from './rateLimit.ts';
 import { parseRequest, queryObject, requestSchemas } from './request.ts';
 import { Runs } from './runs.ts';
 import { answerSamples, answerStream, type Service } from './samples.ts';
+import { createTurns } from './turns.ts';
 
 /** What a handler serves, and how. */
 export interface HandlerOptions {
@@ -133,7 +134,8 @@ function createService({ pipeline: { engine, model, schedule }, limits, batch, t
   // asked for by whoever needs it: until then nobody has failed
   fingerprint.catch(() => undefined);
   const isPrivate = token !== undefined;
-  return { pipeline, limits: checked, schemas: requestSchemas(checked), runs, metrics, fingerprint, isPrivate };
+  const schemas = requestSchemas(checked);
+  return { pipeline, limits: checked, schemas, runs, metrics, fingerprint, turn: createTurns(), isPrivate };
 }
 
 function createApp(options: HandlerOptions, service: Service) {

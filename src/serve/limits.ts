@@ -10,7 +10,7 @@ export interface Limits {
   readonly pixels: number;
   /** Bytes of a body. Default 16384. */
   readonly body: number;
-  /** Images of all requests that are sampled at the same time. Default 64. */
+  /** Images of all requests that are sampled at the same time. Default 32. */
   readonly active: number;
   /** Requests that wait for those. Default 256. */
   readonly queue: number;
@@ -23,7 +23,7 @@ const defaults: Limits = {
   steps: 1000,
   pixels: 2 ** 20,
   body: 2 ** 14,
-  active: 64,
+  active: 32,
   queue: 256,
   seconds: 60,
 };

@@ -17,6 +17,8 @@ export interface Service {
   readonly runs: Runs;
   readonly metrics: ServerMetrics;
   readonly fingerprint: Promise<string>;
+  /** Waits for a turn to encode pictures in. */
+  turn(): Promise<void>;
   /** Whether answers are for the bearer of a token only. */
   readonly isPrivate: boolean;
 }
@@ -34,6 +36,7 @@ export async function answerSamples(service: Service, request: Request, asked: S
   if (request.method === 'HEAD') return new Response(null, { headers: typed });
 
   const images = await runs.sample(run, request.signal);
+  await service.turn();
   metrics.images({ sampler: plan.sampler ?? 'given' }, images.shape[0]);
   const grid = { columns, scale };
   const body = await encodeImages(pipeline.engine, images, { format, grid, about: { ...about, shape: images.shape } });

@@ -27,7 +27,7 @@ const soon = (ms = 20) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('requests at the same time', () => {
   it('share network calls, and get the bytes that they get alone', async () => {
-    const { ask, calls, open, taken } = await heldHandler({}, { maxImages: 16, maxWait: 1000 });
+    const { ask, calls, open, taken } = await heldHandler({ active: 64 }, { maxImages: 16, maxWait: 1000 });
     const queries = Array.from(
       { length: 12 },
       (_, i) => `/v1/samples?seed=${i}&steps=${3 + (i % 3)}&sampler=ddim&format=raw`,
