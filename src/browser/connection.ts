@@ -1,7 +1,8 @@
 import { DdpmError } from '../core/errors.ts';
+import { unpackError } from '../core/plainError.ts';
 import type { Step } from '../diffusion/sample.ts';
 import type { DownloadProgress } from '../runtime/types.ts';
-import { type Answer, type Request, unpackError } from './messages.ts';
+import type { Answer, Request } from './messages.ts';
 
 /** What is done with answers that come before the last. */
 export interface Listener {

@@ -1,4 +1,5 @@
 // The worker: one pipeline, its runs one after another. client.ts is the other end.
+import { packError } from '../core/plainError.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { Step } from '../diffusion/sample.ts';
 import {
@@ -10,7 +11,7 @@ import {
   reconstructionOptions,
   type SampleOptions,
 } from '../pipeline.ts';
-import { type Answer, type Loaded, packError, type Request, stepsAhead } from './messages.ts';
+import { type Answer, type Loaded, type Request, stepsAhead } from './messages.ts';
 
 /** A request under way or waiting. */
 interface Job {

@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { DdpmError, wrongValue } from '../core/errors.ts';
+import type { ScaledLora } from '../model/types.ts';
 import type { Device } from '../runtime/types.ts';
 import type { RequestRecord } from '../serve/index.ts';
-import { defaultModel, deviceOption, number } from './flags.ts';
+import { addLoraFlag, defaultModel, deviceOption, number } from './flags.ts';
 
 interface ServeFlags {
   host: string;
   port: number;
   device: Device;
   threads?: number;
+  lora?: ScaledLora[];
   batch?: number;
   batchWait?: number;
   maxCount?: number;
@@ -36,12 +38,13 @@ Examples:
 `;
 
 export function serveCommand(): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description('Serve images from a model over HTTP.')
     .argument('[model]', 'bundled name, diffusers folder, .onnx file, .ddpm bundle, or URL', defaultModel)
     .option('--host <address>', 'where to listen: 0.0.0.0 is every interface', '127.0.0.1')
     .option('--port <n>', 'the port; 0 is any that is free', number('--port'), 8080)
-    .addOption(deviceOption())
+    .addOption(deviceOption());
+  return addLoraFlag(command)
     .option('--threads <n>', 'CPU threads of a network call', number('--threads'))
     .option('--batch <n>', 'images in one network call (default: 16)', number('--batch'))
     .option('--batch-wait <ms>', 'how long a call waits for others (default: 2)', number('--batch-wait'))
@@ -65,8 +68,8 @@ async function serve(source: string, flags: ServeFlags): Promise<void> {
   const token = await tokenOf(flags);
   if (flags.grace < 0) throw wrongValue('grace', 'at least 0 seconds', flags.grace);
   const { loadThreadedPipeline, startServer } = await import('../serve/node.ts');
-  const { device, threads, batch } = flags;
-  const pipeline = await loadThreadedPipeline(source, { device, threads, batch });
+  const { device, threads, batch, lora } = flags;
+  const pipeline = await loadThreadedPipeline(source, { device, threads, batch, lora });
   try {
     for (const note of pipeline.notes) log('note', { note });
     const server = await startServer({ pipeline, token, onRequest: logRequest, ...handlerOptions(flags) });

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
-import { DdpmError, type ErrorCode } from '../core/errors.ts';
+import { type PlainError, packError, unpackError } from '../core/plainError.ts';
 import type { Thread, ThreadMethods } from './types.ts';
 
 interface Call {
@@ -12,7 +12,7 @@ interface Call {
 interface Answer {
   readonly id: number;
   readonly result?: unknown;
-  readonly error?: { readonly message: string; readonly code?: ErrorCode };
+  readonly error?: PlainError;
 }
 
 interface Waiting {
@@ -35,7 +35,7 @@ export function startThread(module: URL, data: unknown): Thread {
   worker.on('message', ({ id, result, error }: Answer) => {
     const { resolve, reject } = waiting.get(id)!;
     waiting.delete(id);
-    if (error) reject(error.code ? new DdpmError(error.code, error.message) : new Error(error.message));
+    if (error) reject(unpackError(error));
     else resolve(result);
   });
   // an exit comes after every error, and may come without one
@@ -71,8 +71,7 @@ export function serveThread(start: (data: unknown) => Promise<ThreadMethods>): v
       const methods = await started;
       port.postMessage({ id, result: await methods[method](argument as never) } satisfies Answer);
     } catch (error) {
-      const { message, code } = error as DdpmError;
-      port.postMessage({ id, error: { message, ...(error instanceof DdpmError && { code }) } } satisfies Answer);
+      port.postMessage({ id, error: packError(error) } satisfies Answer);
     }
   });
 }

@@ -197,9 +197,7 @@ describe('what a user loads', () => {
     });
     const inputs = Object.keys(metafile.inputs);
     expect(inputs).toContain('dist/serve/handler.js');
-    expect(
-      inputs.filter((file) => /^node:|dist\/cli|serve\/(node|thread|networkWorker)|node-server/.test(file)),
-    ).toEqual([]);
+    expect(inputs.filter((file) => /^node:|dist\/cli|serve\/(node|thread|network)|node-server/.test(file))).toEqual([]);
   });
 
   it('declares dependencies with exact versions only', () => {
