@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { DdpmError, wrongValue } from '../core/errors.ts';
+import { assertNumber } from '../core/assert.ts';
+import { DdpmError } from '../core/errors.ts';
 import type { ScaledLora } from '../model/types.ts';
 import type { Device } from '../runtime/types.ts';
 import type { RequestRecord } from '../serve/index.ts';
@@ -66,7 +67,7 @@ async function serve(source: string, flags: ServeFlags): Promise<void> {
   // a signal that comes while the model is loaded counts, too
   const stopped = stopSignal();
   const token = await tokenOf(flags);
-  if (flags.grace < 0) throw wrongValue('grace', 'at least 0 seconds', flags.grace);
+  assertNumber(flags.grace, 'grace', 0, 1_000_000);
   const { loadThreadedPipeline, startServer } = await import('../serve/node.ts');
   const { device, threads, batch, lora } = flags;
   const pipeline = await loadThreadedPipeline(source, { device, threads, batch, lora });
@@ -74,10 +75,13 @@ async function serve(source: string, flags: ServeFlags): Promise<void> {
     for (const note of pipeline.notes) log('note', { note });
     const server = await startServer({ pipeline, token, onRequest: logRequest, ...handlerOptions(flags) });
     log('listening', { url: server.url, model: pipeline.model.name, device: pipeline.model.device, pid: process.pid });
-    // a network that does not answer will not for anyone else
-    await Promise.race([stopped, server.handler.ready().then(() => stopped)]);
-    log('stopping', { signal: await stopped });
-    await server.close({ milliseconds: flags.grace * 1000 });
+    try {
+      // a network that does not answer at first never will
+      await Promise.race([stopped, server.handler.ready()]);
+      log('stopping', { signal: await stopped });
+    } finally {
+      await server.close({ milliseconds: flags.grace * 1000 });
+    }
     log('stopped', {});
   } finally {
     await pipeline.dispose();

@@ -18,6 +18,9 @@ export interface Limits {
   readonly seconds: number;
 }
 
+// what a timer can count
+const maxSeconds = 2_000_000;
+
 const defaults: Limits = {
   count: 64,
   steps: 1000,
@@ -33,6 +36,6 @@ export function limitsOf(given: Partial<Limits> = {}): Limits {
   assertKeys(given, 'limits', Object.keys(defaults));
   const limits = { ...defaults, ...given };
   for (const key of Object.keys(defaults) as (keyof Limits)[])
-    assertInteger(limits[key], `limits.${key}`, key === 'queue' ? 0 : 1, 2 ** 31 - 1);
+    assertInteger(limits[key], `limits.${key}`, key === 'queue' ? 0 : 1, key === 'seconds' ? maxSeconds : 2 ** 31 - 1);
   return limits;
 }

@@ -20,7 +20,7 @@ export class Runs {
   readonly #batcher: Batcher;
   readonly #limits: Limits;
   readonly #live = new Set<AbortController>();
-  #closing = false;
+  #closed: Promise<void> | undefined;
   #idle = () => {};
 
   constructor(pipeline: Pipeline, batcher: Batcher, limits: Limits) {
@@ -31,7 +31,7 @@ export class Runs {
   }
 
   get closing(): boolean {
-    return this.#closing;
+    return this.#closed !== undefined;
   }
 
   /**
@@ -76,8 +76,12 @@ export class Runs {
   }
 
   /** Takes no more, and is done when all is answered; what is not after `ms` is told so. */
-  async close(ms: number): Promise<void> {
-    this.#closing = true;
+  close(ms: number): Promise<void> {
+    this.#closed ??= this.#finish(ms);
+    return this.#closed;
+  }
+
+  async #finish(ms: number): Promise<void> {
     if (this.#live.size === 0) return;
     const timer = setTimeout(() => {
       for (const run of this.#live) run.abort(closed());
@@ -100,7 +104,7 @@ export class Runs {
   }
 
   #begin(client: AbortSignal): Begun {
-    if (this.#closing) throw closed();
+    if (this.closing) throw closed();
     const run = new AbortController();
     const { seconds } = this.#limits;
     const overdue = () => run.abort(unavailable('overdue', `not done within ${seconds} seconds`, this.gate.retryAfter));

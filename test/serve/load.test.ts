@@ -156,7 +156,7 @@ describe('close', () => {
     const { handler, ask, open, taken } = await heldHandler({ active: 1 });
     const asked = [1, 2, 3].map((seed) => ask(`/v1/samples?seed=${seed}`));
     await taken(1, 2);
-    const closing = handler.close({ milliseconds: 10_000 });
+    const closing = Promise.all([handler.close({ milliseconds: 10_000 }), handler.close()]);
     const late = await ask('/v1/samples?seed=4');
     expect([late.status, (await late.json()).code]).toEqual([503, 'closing']);
     open();
