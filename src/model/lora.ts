@@ -38,7 +38,9 @@ export async function mergeLoras(
   const read = await Promise.all(list.map(({ source }) => open(source, signal)));
   let tensors = namedWeights(files, name);
   for (const [i, { scale }] of list.entries()) tensors = mergeLora(tensors, read[i], scale);
-  return { files: { ...files, network: { kind: 'checkpoint', tensors } }, notes: read.flatMap(({ notes }) => notes) };
+  // what a bundle says is true of the model that is in it
+  const { bundle: _, ...others } = files;
+  return { files: { ...others, network: { kind: 'checkpoint', tensors } }, notes: read.flatMap(({ notes }) => notes) };
 }
 
 /**

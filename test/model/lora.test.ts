@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseUNetConfig } from '../../src/core/unetConfig.ts';
+import { encodeBundle } from '../../src/model/bundle.ts';
 import { loadModel } from '../../src/model/load.ts';
 import type { LoadOptions } from '../../src/model/types.ts';
 import { mergeLora, readLora } from '../../src/onnx/lora.ts';
@@ -79,8 +80,22 @@ describe('a LoRA merged while loading', () => {
         'lora: says no alpha, which is taken for the rank',
       ]);
     }
+    const bundle = await encodeBundle({ name: 'small', network: buildUNet(network, tensors).bytes, config });
+    expect(distance((await output(bundle, { source: file, scale: 0.5 })).data, expected)).toBe(0);
     const rounded = await output(half, { source: file, scale: 0.5 });
     expect(distance(rounded.data, expected)).toBeLessThan(0.02 * largest(expected));
+  });
+
+  it('is another model than its bundle: nothing that the bundle says of itself is told', async () => {
+    const bytes = await encodeBundle({ name: 'small', network: buildUNet(network, tensors).bytes, config });
+    for (const [lora, sha256] of [
+      [undefined, expect.stringMatching(/^[0-9a-f]{64}$/)],
+      [loraFile(1), undefined],
+    ] as const) {
+      const model = await loadModel(bytes, { device: 'cpu', threads: 1, lora });
+      expect(model.bundle?.sha256).toEqual(sha256);
+      await model.dispose();
+    }
   });
 
   it('of scale 0 changes nothing, bit for bit; two are summed', async () => {
