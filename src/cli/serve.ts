@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { inspect } from 'node:util';
 import { Command } from 'commander';
 import { assertNumber } from '../core/assert.ts';
 import { DdpmError } from '../core/errors.ts';
@@ -129,8 +130,7 @@ function stopSignal(): Promise<string> {
 }
 
 function logRequest({ error, milliseconds, ...record }: RequestRecord): void {
-  const reason =
-    error === undefined ? {} : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  const reason = error === undefined ? {} : { error: inspect(error) };
   log('request', { ...record, milliseconds: Math.round(milliseconds * 10) / 10, ...reason });
 }
 

@@ -15,7 +15,7 @@ export type ErrorCode =
   | 'output-failed' // a result could not be written
   | 'cancelled' // given up for a newer request, by `cancel`, or by `dispose`
   | 'busy' // too many requests are waiting already
-  | 'worker-crashed'; // the worker ended by itself; the next call starts another
+  | 'worker-crashed'; // a worker or thread ended by itself; where one serves a pipeline, the next call starts another
 
 /** An error with a code. The message is one line that names the thing, what was expected and what came. */
 export class DdpmError extends Error {

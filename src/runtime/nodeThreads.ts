@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
+import { DdpmError } from '../core/errors.ts';
 import { type PlainError, packError, unpackError } from '../core/plainError.ts';
 import type { Thread, ThreadMethods } from './types.ts';
 
@@ -29,7 +30,7 @@ export function cores(): number {
 export function startThread(module: URL, data: unknown): Thread {
   const worker = new Worker(module, { workerData: data });
   const waiting = new Map<number, Waiting>();
-  let ended: Error | undefined;
+  let ended: DdpmError | undefined;
   let calls = 0;
 
   worker.on('message', ({ id, result, error }: Answer) => {
@@ -40,15 +41,18 @@ export function startThread(module: URL, data: unknown): Thread {
   });
   // an exit comes after every error, and may come without one
   worker.on('error', (error) => {
-    ended = error as Error;
+    ended ??= crashed((error as Error).message, error);
   });
   worker.on('exit', (code) => {
-    ended ??= new Error(`a thread ended with ${code}`);
+    ended ??= crashed(`it ended with ${code}`);
     for (const { reject } of waiting.values()) reject(ended);
     waiting.clear();
   });
 
   return {
+    get ended() {
+      return ended !== undefined;
+    },
     call<T>(method: string, argument: unknown): Promise<T> {
       if (ended) return Promise.reject(ended);
       return new Promise<T>((resolve, reject) => {
@@ -56,8 +60,15 @@ export function startThread(module: URL, data: unknown): Thread {
         worker.postMessage({ id: calls, method, argument } satisfies Call);
       });
     },
-    close: async () => void (await worker.terminate()),
+    async close() {
+      ended ??= new DdpmError('cancelled', 'the thread was closed');
+      await worker.terminate();
+    },
   };
+}
+
+function crashed(reason: string, cause?: unknown): DdpmError {
+  return new DdpmError('worker-crashed', `a thread crashed: ${reason}`, { cause });
 }
 
 /** @see Runtime.serveThread */

@@ -90,7 +90,13 @@ export interface RawImage {
 
 /** A thread that runs a module of this package, as its starter sees it. */
 export interface Thread {
-  /** Calls a method there; arguments and results are copied, SharedArrayBuffers apart. */
+  /** Whether it has ended, by `close` or by itself. */
+  readonly ended: boolean;
+
+  /**
+   * Calls a method there; arguments and results are copied, SharedArrayBuffers apart. @throws DdpmError `worker-crashed`
+   * where the thread has ended by itself, `cancelled` after `close`.
+   */
   call<T>(method: string, argument?: unknown): Promise<T>;
 
   /** Ends the thread at once. */

@@ -21,6 +21,28 @@ export async function fingerprintOf({ model, schedule }: Pipeline): Promise<stri
   return toHex(await sha256(new TextEncoder().encode(JSON.stringify([facts, toHex(await sha256(answer))]))));
 }
 
+/**
+ * The fingerprint, asked for at once and kept; asked for again where by then the network was lost, for it may be another
+ * one that answers now.
+ */
+export function keepFingerprint(pipeline: Pipeline, alive: () => boolean): () => Promise<string> {
+  let settled = false;
+  const ask = () => {
+    settled = false;
+    const fingerprint = fingerprintOf(pipeline).finally(() => {
+      settled = true;
+    });
+    // it is for whoever needs it: until then nobody has failed
+    fingerprint.catch(() => undefined);
+    return fingerprint;
+  };
+  let fingerprint = ask();
+  return () => {
+    if (settled && !alive()) fingerprint = ask();
+    return fingerprint;
+  };
+}
+
 /** A strong entity tag: equal where model and request are. */
 export async function entityTag(fingerprint: string, request: object): Promise<string> {
   const entries = Object.entries(request).sort(([a], [b]) => (a < b ? -1 : 1));

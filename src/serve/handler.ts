@@ -8,7 +8,7 @@ import { assertKeys } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
 import { createPipeline, type Pipeline } from '../pipeline.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
-import { fingerprintOf } from './fingerprint.ts';
+import { keepFingerprint } from './fingerprint.ts';
 import { type Limits, limitsOf } from './limits.ts';
 import { createServerMetrics } from './metrics.ts';
 import { describeModel } from './modelFacts.ts';
@@ -23,8 +23,11 @@ import { createTurns } from './turns.ts';
 
 /** What a handler serves, and how. */
 export interface HandlerOptions {
-  /** The model. Its network may answer from anywhere: `loadThreadedPipeline` of ddpm-wasm/serve/node keeps it off this thread. */
-  readonly pipeline: Pipeline;
+  /**
+   * The model. Its network may answer from anywhere: `loadThreadedPipeline` of ddpm-wasm/serve/node keeps it off this thread.
+   * Where `alive` says no, /readyz does, until the network has answered again.
+   */
+  readonly pipeline: Pipeline & { alive?(): boolean };
   readonly limits?: Partial<Limits>;
   /** How network calls of different requests are put together. */
   readonly batch?: Omit<BatcherOptions, 'onCall'>;
@@ -46,7 +49,7 @@ export interface RequestRecord {
   /** Until the answer began. */
   readonly milliseconds: number;
   readonly client?: string;
-  /** What went wrong on our side, for status 500. */
+  /** What went wrong on our side, if anything did. */
   readonly error?: unknown;
 }
 
@@ -59,7 +62,7 @@ export interface RequestInfo {
 /** `(Request) => Promise<Response>`, for any server that has those. */
 export interface Handler {
   (request: Request, info?: RequestInfo): Promise<Response>;
-  /** Done when the network has answered once, from when on /readyz says so. It begins by itself. */
+  /** Done when the network has answered, from when on /readyz says so. It begins by itself. */
   ready(): Promise<void>;
   /** Takes no more requests for images, and is done when those accepted are answered; who is not after `milliseconds` is told. */
   close(options?: { readonly milliseconds?: number }): Promise<void>;
@@ -102,7 +105,7 @@ export function createHandler(options: HandlerOptions): Handler {
     return response;
   };
   return Object.assign(handle, {
-    ready: async () => void (await service.fingerprint),
+    ready: async () => void (await service.fingerprint()),
     close: ({ milliseconds = 10_000 } = {}) => runs.close(milliseconds),
   });
 }
@@ -121,7 +124,8 @@ const routes: Readonly<Record<string, readonly string[] | undefined>> = {
 };
 
 /** The pipeline with a network that requests share, and all that goes on with it. */
-function createService({ pipeline: { engine, model, schedule }, limits, batch, token }: HandlerOptions): Service {
+function createService({ pipeline: given, limits, batch, token }: HandlerOptions): Service {
+  const { engine, model, schedule, alive = () => true } = given;
   const metrics = createServerMetrics();
   const batcher = createBatcher(model.denoiser, { ...batch, onCall: metrics.call });
   const { shape, labelInput, device, dispose } = model.denoiser;
@@ -130,9 +134,7 @@ function createService({ pipeline: { engine, model, schedule }, limits, batch, t
   const checked = limitsOf(limits);
   const runs = new Runs(pipeline, batcher, checked);
   metrics.watch(runs.gate);
-  const fingerprint = fingerprintOf(pipeline);
-  // asked for by whoever needs it: until then nobody has failed
-  fingerprint.catch(() => undefined);
+  const fingerprint = keepFingerprint(pipeline, alive);
   const isPrivate = token !== undefined;
   const schemas = requestSchemas(checked);
   return { pipeline, limits: checked, schemas, runs, metrics, fingerprint, turn: createTurns(), isPrivate };
@@ -161,7 +163,7 @@ function createApp(options: HandlerOptions, service: Service) {
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
   app.get('/readyz', async (c) => {
     if (runs.closing) throw unavailable('closing', 'the server is about to stop', 5);
-    if (!(await isDone(service.fingerprint))) throw unavailable('loading', 'the network has not answered yet', 1);
+    if (!(await isDone(service.fingerprint()))) throw unavailable('loading', 'the network has not answered yet', 1);
     return c.json({ status: 'ready' });
   });
 
@@ -175,7 +177,7 @@ function createApp(options: HandlerOptions, service: Service) {
     // a middleware's own answer
     if (error instanceof HTTPException) return error.getResponse();
     const problem = problemOf(error);
-    if (problem.status === 500) c.env.error = error;
+    if (problem.status >= 500 && !(error instanceof Problem)) c.env.error = error;
     return problemResponse(problem);
   });
   return app;

@@ -5,7 +5,7 @@ import { assertInteger } from '../core/assert.ts';
 import { DdpmError } from '../core/errors.ts';
 import { createHandler, type Handler, type HandlerOptions } from './handler.ts';
 
-export { loadThreadedPipeline, type ThreadOptions } from './threadedPipeline.ts';
+export { loadThreadedPipeline, type ThreadedPipeline, type ThreadOptions } from './threadedPipeline.ts';
 
 /** Where to listen, beside what a handler takes. */
 export interface ServerOptions extends HandlerOptions {

@@ -27,6 +27,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof DdpmError) {
     if (error.code === 'config-invalid') return new Problem(400, error.code, error.message);
     if (error.code === 'out-of-memory') return unavailable(error.code, error.message, 10);
+    if (error.code === 'worker-crashed') return unavailable(error.code, error.message, 1);
     if (error.code === 'device-unavailable') return new Problem(501, error.code, error.message);
     return new Problem(500, error.code, error.message);
   }

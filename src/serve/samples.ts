@@ -16,7 +16,7 @@ export interface Service {
   readonly schemas: ReturnType<typeof requestSchemas>;
   readonly runs: Runs;
   readonly metrics: ServerMetrics;
-  readonly fingerprint: Promise<string>;
+  fingerprint(): Promise<string>;
   /** Waits for a turn to encode pictures in. */
   turn(): Promise<void>;
   /** Whether answers are for the bearer of a token only. */
@@ -28,7 +28,7 @@ export async function answerSamples(service: Service, request: Request, asked: S
   const { pipeline, runs, metrics } = service;
   const { format = 'png', columns, scale } = asked;
   const { run, plan, about } = prepare(service, asked);
-  const etag = await entityTag(await service.fingerprint, asked);
+  const etag = await entityTag(await service.fingerprint(), asked);
   const headers = { etag, 'cache-control': `${service.isPrivate ? 'private' : 'public'}, max-age=31536000, immutable` };
   if (request.method !== 'POST' && matches(request.headers.get('if-none-match'), etag))
     return new Response(null, { status: 304, headers });

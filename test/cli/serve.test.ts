@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -86,6 +86,48 @@ describe('ddpm-wasm serve', () => {
       milliseconds: expect.any(Number),
     });
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('loads the model again where its thread crashes: not ready until then, and the same bytes after', async () => {
+    const cwd = temporaryFolder();
+    const [script, order] = [path.join(cwd, 'crash.cjs'), path.join(cwd, 'order')];
+    // ends the thread of the network, and not the server, when there is such a file
+    writeFileSync(
+      script,
+      `const { isMainThread } = require('node:worker_threads');
+      const { existsSync, rmSync } = require('node:fs');
+      const order = ${JSON.stringify(order)};
+      const look = () => { if (existsSync(order)) { rmSync(order); process.exit(7); } };
+      if (!isMainThread) setInterval(look, 10).unref();`,
+    );
+    const { url, child, exit } = await serveCli(['--device', 'cpu'], { NODE_OPTIONS: `--require ${script}` });
+    const status = async () => (await fetch(`${url}/readyz`)).status;
+    const becomes = async (code: number) => {
+      while ((await status()) !== code) await soon(5);
+    };
+    const sampled = async () => {
+      const response = await fetch(`${url}/v1/samples?seed=3&steps=2`);
+      return [response.status, response.headers.get('etag'), Buffer.from(await response.arrayBuffer()).toString('hex')];
+    };
+    const crash = async () => {
+      writeFileSync(order, '');
+      while (existsSync(order)) await soon(5);
+    };
+    await becomes(200);
+    const before = await sampled();
+    expect(before[0]).toBe(200);
+    await crash();
+    await becomes(503);
+    await becomes(200);
+    expect(await sampled()).toEqual(before);
+    // who asks before anyone has noticed waits for the new thread, or is told
+    await crash();
+    const asked = await sampled();
+    expect(asked[0] === 503 ? before : asked).toEqual(before);
+    await becomes(200);
+    expect(await sampled()).toEqual(before);
+    child.kill('SIGTERM');
+    expect(await exit).toBe(0);
   });
 
   it('takes its token from a file or the environment', async () => {
