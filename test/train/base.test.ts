@@ -130,8 +130,11 @@ describe('a config that starts from a model', () => {
   });
 
   it('learns a variance where the model predicts one', () => {
-    const { config } = parse({}, { config: { ...network, outChannels: 2 }, scheduler: { variance_type: 'learned' } });
-    expect([config.loss.variance, config.schedule.variance_type]).toEqual(['learned', 'learned']);
+    const { config } = parse(
+      {},
+      { config: { ...network, outChannels: 2 }, scheduler: { variance_type: 'learned_range' } },
+    );
+    expect([config.loss.variance, config.schedule.variance_type]).toEqual(['learned', 'learned_range']);
   });
 
   it.each([
