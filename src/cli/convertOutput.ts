@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readBytes } from '#runtime';
@@ -23,11 +24,16 @@ export interface Written {
   readonly kept: readonly string[];
 }
 
-/** A folder, made where it is missing, with the graph and what describes it. */
+/**
+ * A folder, made where it is missing, with the graph and what describes it; a files.json lists them with their digests for
+ * who loads the folder from a URL.
+ */
 export async function writeFolder(model: Converted, out: string): Promise<Written> {
   await makeFolder(out);
   const graph = { file: path.join(out, 'model.onnx'), content: model.onnx };
-  return { ...(await writeAll([...beside(model, out), graph], false)), file: graph.file, bytes: model.onnx.length };
+  const files = [...beside(model, out), graph];
+  const written = await writeAll([...files, listOf(files, out)], false);
+  return { ...written, file: graph.file, bytes: model.onnx.length };
 }
 
 /** An .onnx file with what describes it beside it. */
@@ -74,6 +80,17 @@ function beside({ files: { config, schedulerConfig, labels, sampling, bundle } }
   return Object.entries(contents).flatMap(([name, content]) =>
     content === undefined ? [] : { file: path.join(folder, name), content },
   );
+}
+
+function listOf(files: readonly OutputContent[], folder: string): OutputContent {
+  const entries = files.map(({ file, content }) => {
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    return [path.basename(file), { sha256 }];
+  });
+  return {
+    file: path.join(folder, 'files.json'),
+    content: `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`,
+  };
 }
 
 /** Writes files whole; beside an .onnx file, a config of the user's that says something else is left alone. */

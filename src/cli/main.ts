@@ -32,6 +32,13 @@ for (const command of [program, ...program.commands]) {
   if (command !== program) command.option('--debug', 'show the stack of an error');
 }
 
+// who has read enough (| head) ends a command as quietly as any other tool
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+
 try {
   await program.parseAsync();
 } catch (error) {

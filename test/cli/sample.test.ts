@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { decode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import { readSafetensors, toFloat32 } from '../../src/onnx/index.ts';
-import { ddpmWasm, temporaryFolder } from '../support/cli.ts';
+import { cli, ddpmWasm, temporaryFolder } from '../support/cli.ts';
 import { maxDifference } from '../support/goldens.ts';
 
 const checkpoints = path.resolve('../shared/checkpoints');
@@ -141,6 +143,19 @@ describe('whole runs of diffusers checkpoints are within 1e-3 of diffusers’ wi
     const samples = toFloat32(readSafetensors(readFileSync(path.join(cwd, 'raw.safetensors'))).get('samples')!);
     const expected = readSafetensors(readFileSync(path.join(checkpoints, name, 'expected.safetensors'))).get(run)!;
     expect(maxDifference(samples, toFloat32(expected))).toBeLessThan(1e-3);
+  });
+});
+
+describe('output that nobody reads', () => {
+  it('ends a command quietly', async () => {
+    const child = spawn(process.execPath, [cli, 'sample', '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    let stderr = '';
+    child.stderr.on('data', (data) => {
+      stderr += data;
+    });
+    const [code] = await once(child, 'close');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 });
 
