@@ -1,6 +1,6 @@
 import { type Colour, inChannels } from './channels.ts';
 import type { Size } from './fit.ts';
-import type { Pixels } from './pixels.ts';
+import { assertPixels, type Pixels } from './pixels.ts';
 
 /**
  * An image of any size in the size and channels of a model: scaled, its proportions kept, until it just covers the size,
@@ -10,6 +10,8 @@ import type { Pixels } from './pixels.ts';
  * interpolation between the centres of pixels; without scaling pixels are copied. Channels as in `inChannels`: they are
  * changed first, so what is transparent lies on the background before it is scaled; with 4 channels colours count as
  * much as they are opaque. Rounded to nearest.
+ *
+ * @throws TypeError or RangeError naming what is wrong with the image.
  */
 export function coverPixels(
   image: Pixels,
@@ -17,6 +19,7 @@ export function coverPixels(
   background?: Colour,
   window: CropWindow = middle,
 ): Pixels {
+  assertPixels(image, 'image');
   const converted = inChannels(image, channels, background);
   if (image.width === width && image.height === height) return converted;
   const scale = Math.min(image.width / width, image.height / height);

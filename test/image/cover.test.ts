@@ -116,4 +116,11 @@ describe('coverPixels', () => {
     const clear = { ...square, data: new Uint8Array(16) };
     expect([...coverPixels(clear, { ...dot, channels: 4 }).data]).toEqual([0, 0, 0, 0]);
   });
+
+  it('refuses what is no image by naming it', () => {
+    const short = { data: new Uint8Array(3), width: 2, height: 2, channels: 1 } as const;
+    expect(() => coverPixels(short, { width: 1, height: 1, channels: 1 })).toThrow(
+      '"image.data" expected 4 bytes, got 3',
+    );
+  });
 });
