@@ -1,15 +1,19 @@
 import { assertInteger, assertOneOf } from '../core/assert.ts';
-import { DdpmError, wrongKind, wrongValue } from '../core/errors.ts';
+import type { ImageBatches } from '../core/dataset.ts';
+import { DdpmError, wrongKind } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { untilAborted } from '../core/untilAborted.ts';
 import type { Plan } from '../diffusion/plan.ts';
 import type { Step } from '../diffusion/sample.ts';
+import type { EvaluateOptions, Evaluation } from '../evaluate/types.ts';
 import type { Model } from '../model/types.ts';
 import type { InterpolateOptions, PipelineOptions, SampleOptions } from '../pipeline.ts';
-import { isModelName } from '../runtime/http.ts';
 import type { ConcreteDevice } from '../runtime/types.ts';
 import { Connection, type Listener } from './connection.ts';
-import type { Loaded, Method, PlainOptions } from './messages.ts';
+import type { Loaded, Method, Progress } from './messages.ts';
+import { plain, plainEvaluation, plainOptions, portable } from './plain.ts';
+
+export { drawImages } from './draw.ts';
 
 /** How to run a pipeline in a worker. */
 export interface WorkerOptions extends Omit<PipelineOptions, 'engine'> {
@@ -46,6 +50,10 @@ export interface WorkerPipeline {
   reconstruct(latents: Tensor, options?: WorkerSampleOptions): Promise<Tensor>;
   /** As `Pipeline.interpolate`. */
   interpolate(options: Omit<InterpolateOptions, 'guide'>): Promise<Tensor>;
+  /** As `Pipeline.evaluate`. Images are sent before the first is measured: as many as `count` says are in memory at once. */
+  evaluate(images: ImageBatches, options?: EvaluateOptions): Promise<Evaluation>;
+  /** The same, batch by batch: what was found so far, and at last all of it. The worker hears a cancel between batches. */
+  evaluations(images: ImageBatches, options?: EvaluateOptions): AsyncGenerator<Evaluation, void, void>;
   /** Gives up whatever is under way or waits: it fails with `cancelled` at once, and the worker stops at its next step. */
   cancel(): void;
   /** Ends the worker, which frees the network. */
@@ -137,16 +145,45 @@ class Client implements WorkerPipeline {
     return this.#run('interpolate', [plain(options)], options) as Promise<Tensor>;
   }
 
-  async *steps(options: WorkerSampleOptions = {}): AsyncGenerator<Step, void, void> {
+  async *steps(options: WorkerSampleOptions = {}) {
+    yield* this.#progress<Step>('steps', async () => [plain(options)], options);
+  }
+
+  async evaluate(images: ImageBatches, options: EvaluateOptions = {}): Promise<Evaluation> {
+    let found: Evaluation | undefined;
+    for await (const evaluation of this.evaluations(images, options)) found = evaluation;
+    return found!;
+  }
+
+  async *evaluations(images: ImageBatches, options: EvaluateOptions = {}) {
+    yield* this.#progress<Evaluation>('evaluations', () => plainEvaluation(images, options), options);
+  }
+
+  cancel(): void {
+    this.#giveUp('cancelled');
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    this.#giveUp('the pipeline was disposed of');
+    this.#connection?.close(new DdpmError('cancelled', 'the pipeline was disposed of'));
+  }
+
+  /** Asks for what comes piece by piece. */
+  async *#progress<T extends Progress>(
+    method: Method,
+    args: () => Promise<unknown[]>,
+    options: { readonly signal?: AbortSignal },
+  ): AsyncGenerator<T, void, void> {
     const job = this.#job(options);
     try {
-      const arrived: Step[] = [];
+      const arrived: T[] = [];
       let wake = () => {};
-      const onStep = (step: Step) => {
-        arrived.push(step);
+      const onStep = (step: Progress) => {
+        arrived.push(step as T);
         wake();
       };
-      const { answer, more } = await this.#ask('steps', [plain(options)], { job, onStep });
+      const { answer, more } = await this.#ask(method, await args(), { job, onStep });
       let ended = false;
       const end = answer.finally(() => {
         ended = true;
@@ -171,16 +208,6 @@ class Client implements WorkerPipeline {
     }
   }
 
-  cancel(): void {
-    this.#giveUp('cancelled');
-  }
-
-  async dispose(): Promise<void> {
-    this.#disposed = true;
-    this.#giveUp('the pipeline was disposed of');
-    this.#connection?.close(new DdpmError('cancelled', 'the pipeline was disposed of'));
-  }
-
   async #run(method: Method, args: unknown[], options: { readonly signal?: AbortSignal }): Promise<unknown> {
     const job = this.#job(options);
     try {
@@ -191,8 +218,9 @@ class Client implements WorkerPipeline {
   }
 
   /** Counts a request in, by the policy for those that overlap. */
-  #job({ signal }: { readonly signal?: AbortSignal }): AbortController {
+  #job(options: { readonly signal?: AbortSignal }): AbortController {
     if (this.#disposed) throw new DdpmError('cancelled', 'the pipeline was disposed of');
+    const signal = options?.signal; // options of a wrong kind are refused where they are read
     signal?.throwIfAborted();
     const { overlap, maxRequests } = this.#options;
     if (overlap === 'latest') this.#giveUp('given up for a newer request');
@@ -227,31 +255,4 @@ class Client implements WorkerPipeline {
 // bundlers look for just this expression
 function newWorker(): Worker {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-}
-
-/** A source as the worker, which is elsewhere, finds it. */
-function portable(source: string | URL | Uint8Array): string | Uint8Array {
-  if (source instanceof URL) return source.href;
-  if (typeof source !== 'string' || isModelName(source)) return source;
-  if (!URL.canParse(source, document.baseURI)) throw wrongValue('source', 'a URL or a bundled name', source);
-  return new URL(source, document.baseURI).href;
-}
-
-function plainOptions(options: WorkerOptions): PlainOptions {
-  const { device, threads, batch, size, maxBytes, scheduler, cache, wasmPaths, lora = [] } = options;
-  return {
-    ...{ device, threads, batch, size, maxBytes, scheduler, cache },
-    wasmPaths: wasmPaths && new URL(wasmPaths, document.baseURI).href,
-    lora: [lora].flat().map((one) => {
-      return typeof one === 'object' && 'source' in one ? { ...one, source: portable(one.source) } : portable(one);
-    }),
-  };
-}
-
-/** Options without what cannot be sent. */
-function plain(options: object): object {
-  if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
-  const { signal: _, guide, ...others } = options as SampleOptions;
-  if (guide !== undefined) throw wrongValue('guide', 'none, as functions cannot be sent to a worker', guide);
-  return others;
 }

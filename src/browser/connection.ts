@@ -1,13 +1,12 @@
 import { DdpmError } from '../core/errors.ts';
 import { unpackError } from '../core/plainError.ts';
-import type { Step } from '../diffusion/sample.ts';
 import type { DownloadProgress } from '../runtime/types.ts';
-import type { Answer, Request } from './messages.ts';
+import type { Answer, Progress, Request } from './messages.ts';
 
 /** What is done with answers that come before the last. */
 export interface Listener {
   readonly onProgress?: (progress: DownloadProgress) => void;
-  readonly onStep?: (step: Step) => void;
+  readonly onStep?: (step: Progress) => void;
 }
 
 interface Pending extends Listener {

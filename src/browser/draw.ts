@@ -1,11 +1,18 @@
 import { wrongValue } from '../core/errors.ts';
-import type { Tensor } from '../core/tensor.ts';
+import { assertTensor, type Tensor } from '../core/tensor.ts';
 
-/** Draws images [count, C, H, W] in [-1, 1], C 1, 3 or 4, pixel by pixel in a grid of about as many rows as columns. */
-export function drawImages(canvas: HTMLCanvasElement, { data, shape }: Tensor): void {
+/**
+ * Draws images [count, C, H, W] in [-1, 1], C 1, 3 or 4, pixel by pixel in a grid of about as many rows as columns. The
+ * canvas takes the size of the grid: CSS makes it larger, and `image-rendering: pixelated` keeps its pixels sharp.
+ *
+ * @throws TypeError or RangeError for what is no such tensor.
+ */
+export function drawImages(canvas: HTMLCanvasElement, images: Tensor): void {
+  assertTensor(images, 'images');
+  const { data, shape } = images;
   const [count, channels, height, width] = shape;
-  if (![1, 3, 4].includes(channels))
-    throw wrongValue('model', 'one of grey, RGB or RGBA images', `${channels} channels`);
+  if (shape.length !== 4 || ![1, 3, 4].includes(channels))
+    throw wrongValue('images.shape', 'grey, RGB or RGBA images [count, 1, 3 or 4, height, width]', shape);
   const columns = Math.ceil(Math.sqrt(count));
   const gap = count > 1 ? Math.ceil(width / 32) : 0;
   const sides = [columns * (width + gap) - gap, Math.ceil(count / columns) * (height + gap) - gap];

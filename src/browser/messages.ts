@@ -1,5 +1,6 @@
 import type { PlainError } from '../core/plainError.ts';
 import type { Step } from '../diffusion/sample.ts';
+import type { Evaluation } from '../evaluate/types.ts';
 import type { Model } from '../model/types.ts';
 import type { PipelineOptions } from '../pipeline.ts';
 import type { DownloadProgress } from '../runtime/types.ts';
@@ -17,12 +18,15 @@ export type Answer =
   /** It holds the lock of this name for as long as it lives. */
   | { readonly kind: 'alive'; readonly lock: string }
   | { readonly kind: 'progress'; readonly id: number; readonly progress: DownloadProgress }
-  | { readonly kind: 'step'; readonly id: number; readonly step: Step }
+  | { readonly kind: 'step'; readonly id: number; readonly step: Progress }
   | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly error: PlainError };
 
 /** What can be asked of the pipeline in the worker. */
-export type Method = 'sample' | 'steps' | 'invert' | 'reconstruct' | 'interpolate' | 'plan';
+export type Method = 'sample' | 'steps' | 'invert' | 'reconstruct' | 'interpolate' | 'plan' | 'evaluations';
+
+/** What comes before the end of `steps`, and of `evaluations`. */
+export type Progress = Step | Evaluation;
 
 /** Loading options that can be sent. */
 export type PlainOptions = Omit<PipelineOptions, 'engine' | 'signal' | 'onProgress' | 'wasmPaths'> & {

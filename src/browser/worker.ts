@@ -1,7 +1,8 @@
 // The worker: one pipeline, its runs one after another. client.ts is the other end.
+import type { ImageBatch } from '../core/dataset.ts';
 import { packError } from '../core/plainError.ts';
 import type { Tensor } from '../core/tensor.ts';
-import type { Step } from '../diffusion/sample.ts';
+import type { EvaluateOptions } from '../evaluate/types.ts';
 import {
   type InterpolateOptions,
   interpolationOptions,
@@ -11,7 +12,7 @@ import {
   reconstructionOptions,
   type SampleOptions,
 } from '../pipeline.ts';
-import { type Answer, type Loaded, type Request, stepsAhead } from './messages.ts';
+import { type Answer, type Loaded, type Progress, type Request, stepsAhead } from './messages.ts';
 
 /** A request under way or waiting. */
 interface Job {
@@ -67,16 +68,24 @@ async function load({ source, options }: Request & { kind: 'load' }, { id, cance
 
 async function run({ method, args }: Request & { kind: 'run' }, job: Job) {
   if (!pipeline) throw new Error('a model is loaded first');
+  const { signal } = job.cancel;
+  if (method === 'evaluations') {
+    const [images, options] = args as [ImageBatch[], EvaluateOptions];
+    for await (const found of pipeline.evaluations(images, { ...options, signal })) await send(found, job);
+    return { value: undefined };
+  }
   const options = sampleOptions(pipeline, method, args);
   if (method === 'plan') {
     const { engine: _, ...plan } = pipeline.plan(options);
     return { value: plan };
   }
   let images: Tensor | undefined;
-  for await (const step of pipeline.steps({ ...options, signal: job.cancel.signal })) {
+  for await (const step of pipeline.steps({ ...options, signal })) {
     images = step.x;
-    if (method === 'steps') await send(step, job);
-    else await breathe();
+    if (method === 'steps') {
+      const [x, start] = [copyOf(step.x), copyOf(step.start)];
+      await send({ ...step, x, start }, job, [x.data.buffer, start.data.buffer]);
+    } else await breathe();
   }
   if (method === 'steps') return { value: undefined };
   const value = copyOf(images!);
@@ -95,10 +104,9 @@ function sampleOptions(
   return first as SampleOptions;
 }
 
-/** Sends copies of a step, and waits until the client has room for the next. */
-async function send(step: Step, job: Job): Promise<void> {
-  const [x, start] = [copyOf(step.x), copyOf(step.start)];
-  post({ kind: 'step', id: job.id, step: { ...step, x, start } }, [x.data.buffer, start.data.buffer]);
+/** Sends a step, and waits until the client has room for the next. */
+async function send(step: Progress, job: Job, transfer: Transferable[] = []): Promise<void> {
+  post({ kind: 'step', id: job.id, step }, transfer);
   job.room--;
   await breathe();
   while (job.room <= 0 && !job.cancel.signal.aborted)

@@ -1,7 +1,7 @@
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { WorkerOptions, WorkerPipeline } from '../../src/browser/client.ts';
-import { loadPipeline } from '../../src/index.ts';
+import { type Evaluation, loadPipeline } from '../../src/index.ts';
 import type { TestServer } from '../runtime/server.ts';
 import { executablePath, type Files, isolation, openPage, serveSite, tinyModel } from './site.ts';
 
@@ -9,7 +9,8 @@ if (!executablePath) console.log('no Chromium: the worker is not tested');
 
 const main = `<!doctype html><html lang="en"><title>test</title><link rel="icon" href="data:,">
   <script type="module">
-    import { loadWorkerPipeline } from '/dist/standalone/client.js';
+    import { drawImages, loadWorkerPipeline } from '/dist/standalone/client.js';
+    globalThis.drawImages = drawImages;
     globalThis.answers = [];
     globalThis.load = async (options = {}, source = '/tiny') => {
       const worker = () => {
@@ -27,6 +28,7 @@ const main = `<!doctype html><html lang="en"><title>test</title><link rel="icon"
 
 // what the page's script defines, for functions that run there
 declare const answers: string[];
+declare const drawImages: typeof import('../../src/browser/client.ts').drawImages;
 declare const pipeline: WorkerPipeline;
 declare const load: (options?: Partial<WorkerOptions>, source?: string) => Promise<string | undefined>;
 declare const fate: (promise: Promise<unknown>) => Promise<number | string>;
@@ -94,6 +96,47 @@ describe.skipIf(!executablePath)('a pipeline in a worker', () => {
     expect(ours.refused).toBe(true); // noise of one image has the shape [1, ...]
     await node.dispose();
     expect(complaints).toEqual([]);
+  });
+
+  it('evaluates as Node does: 20 ranges of timesteps and the bound within 1e-4, told batch by batch', async () => {
+    await open();
+    const data = Uint8Array.from({ length: 3 * 3 * 16 * 16 }, (_, i) => (i * 37) % 256);
+    const images = [{ data, shape: [3, 3, 16, 16], labels: Int32Array.of(0, 1, 0) }];
+    const options = { metrics: ['simple', 'vlb'], boundTimesteps: 4, timestepsPerImage: 2, batch: 2, seed: 5 } as const;
+    const ours = await page.evaluate(
+      async ({ data, options }) => {
+        await load();
+        const bytes = Uint8Array.from(data);
+        const batches = [{ data: bytes, shape: [3, 3, 16, 16], labels: Int32Array.of(0, 1, 0) }];
+        const found: Evaluation[] = [];
+        for await (const evaluation of pipeline.evaluations(batches, options)) found.push(evaluation);
+        const last = await pipeline.evaluate(batches, { ...options, count: 2 });
+        const code = await pipeline.evaluate(batches, { count: 0 }).catch((error) => error.argument);
+        return {
+          done: found.map(({ images, of, progress }) => [images, of, progress]),
+          simple: found.at(-1)!.simple,
+          vlb: found.at(-1)!.vlb,
+          last,
+          code,
+        };
+      },
+      { data: [...data], options },
+    );
+    const node = await loadPipeline(model['model.onnx'] as Uint8Array, {
+      device: 'cpu',
+      scheduler: JSON.parse(model['scheduler_config.json'] as string),
+    });
+    const { simple, vlb } = await node.evaluate(images, options);
+    await node.dispose();
+    expect(ours.done).toEqual([
+      [2, 3, 2 / 3],
+      [3, 3, 1],
+      [3, 3, 1],
+    ]);
+    expect(ours.simple!.noise.mean).toBeCloseTo(simple!.noise.mean, 4);
+    expect(ours.simple!.byTimestep.map(({ count }) => count)).toEqual(simple!.byTimestep.map(({ count }) => count));
+    expect(Math.abs(ours.vlb!.total.mean / vlb!.total.mean - 1)).toBeLessThan(1e-4);
+    expect([ours.last.images, ours.last.complete, ours.code]).toEqual([2, true, 'count']);
   });
 
   it('stops at most one step after it is cancelled, by a signal, by `cancel` and by leaving the loop', async () => {
@@ -192,7 +235,10 @@ describe.skipIf(!executablePath)('a pipeline in a worker', () => {
       const kind = (promise: Promise<unknown>) =>
         promise.catch((error) => [error.constructor.name, error.code, error.argument]);
       const guide: object = { guide: () => undefined };
-      return [...loading, await kind(pipeline.sample({ steps: 0 })), await kind(pipeline.sample(guide))];
+      const runs = [pipeline.sample({ steps: 0 }), pipeline.sample(guide)];
+      const evaluations = [pipeline.evaluate(new Map() as never, { count: 0 }), pipeline.evaluate(5 as never)];
+      evaluations.push(pipeline.evaluate([], null as never));
+      return [...loading, ...(await Promise.all([...runs, ...evaluations].map(kind)))];
     });
     expect(codes).toEqual([
       'model-not-found',
@@ -201,7 +247,35 @@ describe.skipIf(!executablePath)('a pipeline in a worker', () => {
       'model-not-found',
       ['RangeError', 'invalid-argument', 'steps'],
       ['RangeError', 'invalid-argument', 'guide'],
+      ['RangeError', 'invalid-argument', 'count'],
+      ['TypeError', 'invalid-argument', 'batches'],
+      ['TypeError', 'invalid-argument', 'options'],
     ]);
+  });
+
+  it('draws images in [-1, 1] as a grid of their pixels, and refuses what are none', async () => {
+    await open();
+    const found = await page.evaluate(() => {
+      const canvas = document.createElement('canvas');
+      const data = Float32Array.from({ length: 3 * 4 * 64 }, (_, i) => [-1, 0, 1, 3][Math.floor(i / 64) % 4]);
+      drawImages(canvas, { data, shape: [3, 1, 8, 32] });
+      const drawn = canvas.getContext('2d', { willReadFrequently: true })!.getImageData(0, 0, 65, 17).data;
+      const at = (x: number, y: number) => [...drawn.subarray(4 * (65 * y + x), 4 * (65 * y + x) + 4)];
+      const refused = (shape: number[]) => {
+        try {
+          drawImages(canvas, { data, shape });
+          return 'drawn';
+        } catch (error) {
+          return (error as { argument: string }).argument;
+        }
+      };
+      const pixels = [at(0, 0), at(0, 2), at(64, 4), at(0, 15), at(32, 0)];
+      return { size: [canvas.width, canvas.height], pixels, refused: [refused([3, 256]), refused([3, 2, 8, 16])] };
+    });
+    expect(found.size).toEqual([65, 17]);
+    const opaque = (grey: number) => [grey, grey, grey, 255];
+    expect(found.pixels).toEqual([opaque(0), opaque(128), opaque(255), opaque(255), [0, 0, 0, 0]]);
+    expect(found.refused).toEqual(['images.shape', 'images.shape']);
   });
 
   it('loads offline what it loaded before, and asks for a file with a digest once', async () => {
