@@ -27,6 +27,7 @@ const types: Record<string, string> = {
   '.wasm': 'application/wasm',
   '.json': 'application/json',
   '.html': 'text/html',
+  '.css': 'text/css',
 };
 
 /** Files of a server by path. */
