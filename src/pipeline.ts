@@ -53,6 +53,8 @@ export interface SampleOptions extends PlanOptions, EditOptions {
   readonly first?: number;
   /** Where to start instead of at fresh noise: unit-variance noise, or the images for `ddim-inverse`. */
   readonly start?: Tensor;
+  /** Of `steps`: yield after every so many network calls, and at the end. Default 1. */
+  readonly every?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -219,11 +221,11 @@ function splitOptions(model: Model, options: SampleOptions) {
   if (typeof options !== 'object' || options === null) throw wrongKind('options', 'an object', options);
   const { init, strength, mask, jumpLength, jumpCount, refine, guidance, guidanceRescale, ...others } = options;
   const { start, count = (init ?? start)?.shape?.[0] ?? 1, seed = 0, class: classes, ...unedited } = others;
-  const { rng, first, guide, signal, ...asked } = unedited;
+  const { rng, first, guide, every, signal, ...asked } = unedited;
   assertInteger(count, 'count', 1, 1_000_000);
   const labels = classLabels(model, classes, { count, first: first ?? 0 });
   const condition: Condition | undefined = labels && { classLabels: labels };
-  const run: RunOptions = { shape: [count, ...model.shape], seed, rng, start, first, guide, condition, signal };
+  const run: RunOptions = { shape: [count, ...model.shape], seed, rng, start, first, guide, every, condition, signal };
   const { guidance: recommended = 0, ...sampling } = model.sampling ?? {};
   return {
     run,

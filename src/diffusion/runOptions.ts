@@ -31,6 +31,8 @@ export interface RunOptions {
   readonly condition?: Condition;
   /** The run's first image is number `first` of the seed's images, so that a run can be done in parts. Default 0. */
   readonly first?: number;
+  /** Step by step: yield after every so many network calls, and at the end. Default 1. */
+  readonly every?: number;
   /** Cancels the run between network calls. */
   readonly signal?: AbortSignal;
 }
@@ -43,6 +45,7 @@ export function checkRun(plan: Plan, denoiser: Denoiser, options: RunOptions): v
   assertSeed(options.seed);
   assertRng(options.rng ?? 'philox');
   assertInteger(options.first ?? 0, 'first', 0, Number.MAX_SAFE_INTEGER);
+  assertInteger(options.every ?? 1, 'every', 1, Number.MAX_SAFE_INTEGER);
   if (options.start) assertTensor(options.start, 'start', options.shape);
   if (options.init && options.start) throw wrongValue('start', 'none beside "init"', options.start);
   if (options.init) assertKnown(options.init, 'init', options.shape);

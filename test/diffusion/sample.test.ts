@@ -166,6 +166,18 @@ describe('a run', () => {
     },
   );
 
+  it('yields after every so many network calls and at the end, the same images', async () => {
+    const all: Float32Array[] = [];
+    for await (const { x } of planSteps(plan, separate, { shape, seed: 3 })) all.push(x.data.slice());
+    const some: number[] = [];
+    for await (const { index, x } of planSteps(plan, separate, { shape, seed: 3, every: 10 })) {
+      some.push(index);
+      expect(x.data).toEqual(all[index]);
+    }
+    expect(some).toEqual([9, 19, 24]);
+    await expect(planSteps(plan, separate, { shape, seed: 3, every: 0 }).next()).rejects.toThrow('"every"');
+  });
+
   it('reports an answer of the wrong shape', async () => {
     const wrong: Denoiser = () => ({ data: new Float32Array(4), shape: [1, 1, 2, 2] });
     await expect(runPlan(plan, wrong, { shape, seed: 0 })).rejects.toThrow(
