@@ -3,16 +3,8 @@ import type { ImageBatch } from '../core/dataset.ts';
 import { packError } from '../core/plainError.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { EvaluateOptions } from '../evaluate/types.ts';
-import {
-  type InterpolateOptions,
-  interpolationOptions,
-  inversionOptions,
-  loadPipeline,
-  type Pipeline,
-  reconstructionOptions,
-  type SampleOptions,
-} from '../pipeline.ts';
-import { type Answer, type Loaded, type Progress, type Request, stepsAhead } from './messages.ts';
+import { type InterpolateOptions, loadPipeline, type Pipeline, type SampleOptions } from '../pipeline.ts';
+import { type Answer, type Loaded, type Method, type Progress, type Request, stepsAhead } from './messages.ts';
 
 /** A request under way or waiting. */
 interface Job {
@@ -74,7 +66,7 @@ async function run({ method, args }: Request & { kind: 'run' }, job: Job) {
     for await (const found of pipeline.evaluations(images, { ...options, signal })) await send(found, job);
     return { value: undefined };
   }
-  const options = sampleOptions(pipeline, method, args);
+  const options = await sampleOptions(pipeline, method, args);
   if (method === 'plan') {
     const { engine: _, ...plan } = pipeline.plan(options);
     return { value: plan };
@@ -93,15 +85,16 @@ async function run({ method, args }: Request & { kind: 'run' }, job: Job) {
 }
 
 /** What `steps` is asked for to do what each method does. */
-function sampleOptions(
+async function sampleOptions(
   { model, engine }: Pipeline,
-  method: string,
+  method: Method,
   [first, options]: readonly unknown[],
-): SampleOptions {
-  if (method === 'invert') return inversionOptions(model, first as Tensor, options as SampleOptions);
-  if (method === 'reconstruct') return reconstructionOptions(model, first as Tensor, options as SampleOptions);
+): Promise<SampleOptions> {
+  if (method === 'sample' || method === 'steps' || method === 'plan') return first as SampleOptions;
+  const { interpolationOptions, inversionOptions, reconstructionOptions } = await import('../sampling/latents.ts');
   if (method === 'interpolate') return interpolationOptions(engine, model, first as InterpolateOptions);
-  return first as SampleOptions;
+  const optionsOf = method === 'invert' ? inversionOptions : reconstructionOptions;
+  return optionsOf(model, first as Tensor, options as SampleOptions);
 }
 
 /** Sends a step, and waits until the client has room for the next. */

@@ -39,7 +39,7 @@ export async function editOptions(
   const [first, second] = Object.entries(beginnings).filter(([, value]) => value !== undefined);
   if (second) throw wrongValue(second[0], `none beside "--${first[0]}"`, String(second[1]));
   const { engine, model } = pipeline;
-  const { interpolationOptions, reconstructionOptions } = await import('../pipeline.ts');
+  const { interpolationOptions, reconstructionOptions } = await import('../sampling/latents.ts');
   const edit = { ...options, strength, jumpLength, jumpCount };
 
   if (start !== undefined) {

@@ -54,7 +54,8 @@ export function invertCommand(): Command {
 async function invert(files: string[], flags: InvertFlags): Promise<void> {
   const signal = interruptSignal();
   await withOutputs([flags.out, flags.reconstruct], async ([latentFile, png]) => {
-    const { inversionOptions, loadPipeline, reconstructionOptions } = await import('../pipeline.ts');
+    const { loadPipeline } = await import('../pipeline.ts');
+    const { inversionOptions, reconstructionOptions } = await import('../sampling/latents.ts');
     const { device, batch, lora } = flags;
     const pipeline = await loadPipeline(flags.model, { device, batch, lora, signal });
     try {
