@@ -1,5 +1,5 @@
 import type { ImageBatches } from './core/dataset.ts';
-import { DdpmError, wrongValue } from './core/errors.ts';
+import { DdpmError, wrongKind, wrongValue } from './core/errors.ts';
 import type { Tensor } from './core/tensor.ts';
 import { planEdit } from './diffusion/edit.ts';
 import { guided } from './diffusion/guidance.ts';
@@ -10,6 +10,7 @@ import { createEngine, type Engine } from './engine/engine.ts';
 import type { EvaluateOptions, Evaluation } from './evaluate/types.ts';
 import { loadModel } from './model/load.ts';
 import type { LoadOptions, Model, ModelSource } from './model/types.ts';
+import type { Residence } from './resident/resident.ts';
 import type { ConcreteDevice } from './runtime/types.ts';
 import { type InterpolateOptions, type SampleOptions, splitOptions } from './sampling/options.ts';
 
@@ -21,6 +22,12 @@ export interface PipelineOptions extends LoadOptions {
   readonly engine?: Engine;
   /** A diffusers scheduler_config.json object instead of the model's own. */
   readonly scheduler?: object;
+  /**
+   * On WebGPU in a page: whether images stay on the GPU between steps. By default where that is faster, which a few steps
+   * of one image tell while loading; `pipeline.notes` has the times. What needs the engine (learned variances,
+   * thresholding, a Langevin corrector, guides, masks, `guidanceRescale`) comes from the GPU at each step anyway.
+   */
+  readonly resident?: boolean;
 }
 
 /** A model, its schedule and an engine: everything that sampling needs. Made by `loadPipeline`. */
@@ -73,7 +80,8 @@ export interface Pipeline {
  * const images = await pipeline.sample({ count: 16, sampler: 'ddim', steps: 50, seed: 7, class: 'Sneaker' });
  */
 export async function loadPipeline(source: ModelSource, options: PipelineOptions = {}): Promise<Pipeline> {
-  const { engine: given, scheduler, ...load } = options;
+  const { engine: given, scheduler, resident, ...load } = options;
+  if (resident !== undefined && typeof resident !== 'boolean') throw wrongKind('resident', 'true or false', resident);
   const engine = given ?? (await createEngine());
   const model = await loadModel(source, load);
   try {
@@ -83,7 +91,10 @@ export async function loadPipeline(source: ModelSource, options: PipelineOptions
         'model-not-found',
         `${model.name}: expected a scheduler_config.json beside the network, found none`,
       );
-    return createPipeline(engine, model, createSchedule(engine, config as object));
+    const schedule = createSchedule(engine, config as object);
+    if (model.device !== 'webgpu' || resident === false) return createPipeline(engine, model, schedule);
+    const { openResident } = await import('./resident/resident.ts');
+    return createPipeline(engine, model, schedule, await openResident(engine, model, resident));
   } catch (error) {
     await model.dispose();
     throw error;
@@ -91,7 +102,8 @@ export async function loadPipeline(source: ModelSource, options: PipelineOptions
 }
 
 /** A pipeline of parts that are ready: who has a network elsewhere begins here. */
-export function createPipeline(engine: Engine, model: Model, schedule: Schedule): Pipeline {
+export function createPipeline(engine: Engine, model: Model, schedule: Schedule, residence?: Residence): Pipeline {
+  const { resident } = residence ?? {};
   const prepare = (options: SampleOptions) => {
     const { run, plan: planOptions, edit, guidance } = splitOptions(model, options);
     const { plan, run: more } = planEdit(schedule, planOptions, edit);
@@ -102,11 +114,11 @@ export function createPipeline(engine: Engine, model: Model, schedule: Schedule)
         schedule.config.varianceType,
       );
     const denoiser = guidance ? guided(engine, model.denoiser, guidance) : model.denoiser;
-    return { plan, denoiser, run: { ...run, ...more } };
+    return { plan, denoiser, run: { ...run, ...more }, guidance };
   };
   const sample = async (options: SampleOptions) => {
-    const { plan, denoiser, run } = prepare(options);
-    return runPlan(plan, denoiser, run);
+    const { plan, denoiser, run, guidance } = prepare(options);
+    return resident?.covers(plan, run, guidance) ? resident.run(plan, run, guidance) : runPlan(plan, denoiser, run);
   };
   async function* measure(images: ImageBatches, options: EvaluateOptions): AsyncGenerator<Evaluation, void, void> {
     // who samples never loads what measures
@@ -122,11 +134,12 @@ export function createPipeline(engine: Engine, model: Model, schedule: Schedule)
     engine,
     schedule,
     device: model.device,
-    notes: [...model.notes, ...schedule.notes],
+    notes: [...model.notes, ...(residence ? [residence.note] : []), ...schedule.notes],
     plan: (options = {}) => prepare(options).plan,
     sample: async (options = {}) => sample(options),
     steps(options = {}) {
-      const { plan, denoiser, run } = prepare(options);
+      const { plan, denoiser, run, guidance } = prepare(options);
+      if (resident?.covers(plan, run, guidance)) return resident.steps(plan, run, guidance);
       return planSteps(plan, denoiser, run);
     },
     invert: async (images, options = {}) => sample((await latents()).inversionOptions(model, images, options)),
@@ -138,6 +151,9 @@ export function createPipeline(engine: Engine, model: Model, schedule: Schedule)
       return found!;
     },
     evaluations: (images, options = {}) => measure(images, options),
-    dispose: () => model.dispose(),
+    async dispose() {
+      await resident?.dispose();
+      await model.dispose();
+    },
   };
 }

@@ -15,9 +15,9 @@ export function portable(source: string | URL | Uint8Array): string | Uint8Array
 
 /** Loading options that can be sent. */
 export function plainOptions(options: PipelineOptions): PlainOptions {
-  const { device, threads, batch, size, maxBytes, scheduler, cache, wasmPaths, lora = [] } = options;
+  const { device, threads, batch, size, maxBytes, scheduler, resident, cache, wasmPaths, lora = [] } = options;
   return {
-    ...{ device, threads, batch, size, maxBytes, scheduler, cache },
+    ...{ device, threads, batch, size, maxBytes, scheduler, resident, cache },
     wasmPaths: wasmPaths && new URL(wasmPaths, document.baseURI).href,
     lora: [lora].flat().map((one) => {
       return typeof one === 'object' && 'source' in one ? { ...one, source: portable(one.source) } : portable(one);

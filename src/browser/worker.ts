@@ -71,17 +71,26 @@ async function run({ method, args }: Request & { kind: 'run' }, job: Job) {
     const { engine: _, ...plan } = pipeline.plan(options);
     return { value: plan };
   }
-  let images: Tensor | undefined;
-  for await (const step of pipeline.steps({ ...options, signal })) {
-    images = step.x;
-    if (method === 'steps') {
+  const asked = { ...options, signal };
+  if (method === 'steps') {
+    for await (const step of pipeline.steps(asked)) {
       const [x, start] = [copyOf(step.x), copyOf(step.start)];
       await send({ ...step, x, start }, job, [x.data.buffer, start.data.buffer]);
-    } else await breathe();
+    }
+    return { value: undefined };
   }
-  if (method === 'steps') return { value: undefined };
-  const value = copyOf(images!);
+  const value = copyOf(await (pipeline.device === 'wasm' ? breathing(pipeline, asked) : pipeline.sample(asked)));
   return { value, transfer: [value.data.buffer] };
+}
+
+/** What `sample` does, with a breath at each step. */
+async function breathing(pipeline: Pipeline, options: SampleOptions): Promise<Tensor> {
+  let images: Tensor | undefined;
+  for await (const { x } of pipeline.steps(options)) {
+    images = x;
+    await breathe();
+  }
+  return images!;
 }
 
 /** What `steps` is asked for to do what each method does. */
@@ -108,7 +117,7 @@ async function send(step: Progress, job: Job, transfer: Transferable[] = []): Pr
     });
 }
 
-// a network on wasm never leaves the microtasks, so that messages (a cancel, say) are heard only where it is interrupted
+// a network on wasm, unlike one on a GPU, never leaves the microtasks, so that messages (a cancel, say) are heard only where it is interrupted
 const channel = new MessageChannel();
 
 function breathe(): Promise<void> {

@@ -17,8 +17,13 @@ export async function callSession(
   { feeds, output, into }: Call,
 ): Promise<OrtTensor> {
   const run = () => session.run(feeds, into ? { [output]: into } : [output], { logSeverityLevel: 4 });
+  return (await inTurn({ zeroCopy }, run))[output] as OrtTensor;
+}
+
+/** Runs a session of a network's package when it can be entered. @throws DdpmError as `callSession` does. */
+export async function inTurn<T>({ zeroCopy }: Pick<LoadedOrt, 'zeroCopy'>, run: () => Promise<T>): Promise<T> {
   try {
-    return (await (zeroCopy ? run() : oneAtATime(run)))[output] as OrtTensor;
+    return await (zeroCopy ? run() : oneAtATime(run));
   } catch (error) {
     throw ortError('network-failed', 'the network failed', error);
   }

@@ -1,20 +1,12 @@
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web';
+import type { Tensor as OrtTensor } from 'onnxruntime-web';
 import type { Condition, Denoiser } from '../core/denoiser.ts';
 import { DdpmError, show, wrongKind, wrongValue } from '../core/errors.ts';
 import { assertTensor, type Tensor } from '../core/tensor.ts';
-import type { LoadedOrt } from '../runtime/types.ts';
 import { callSession, floatsOf } from './call.ts';
 import { chunksOf, imageTensor, numberTensor } from './feeds.ts';
+import type { Network } from './network.ts';
 import type { Signature } from './signature.ts';
-import type { NetworkShape, SessionDenoiser } from './types.ts';
-
-/** A session with all that is known about it. */
-export interface Network extends LoadedOrt {
-  readonly session: InferenceSession;
-  readonly signature: Signature;
-  readonly shape: NetworkShape;
-  readonly batch: number;
-}
+import type { SessionDenoiser } from './types.ts';
 
 /** A session as a Denoiser: checks, splits into network calls, and writes the predictions side by side. */
 export function denoiserOf(network: Network): SessionDenoiser {
@@ -39,7 +31,7 @@ export function denoiserOf(network: Network): SessionDenoiser {
     released ??= session.release();
     return released;
   };
-  return Object.assign(denoise, { shape, labelInput, device, notes, dispose });
+  return Object.assign(denoise, { shape, labelInput, network, device, notes, dispose });
 }
 
 /** How many channels the network predicts, by a trial run on one image; undefined while its size is not known. */

@@ -70,13 +70,13 @@ export function numberTensor(
 }
 
 /** How many images a graph takes a call, where it takes no other number. */
-function fixedBatch({ image, output, time, label }: Signature): number | undefined {
+export function fixedBatch({ image, output, time, label }: Signature): number | undefined {
   const perImage = [time, label].map((port) => port?.dims[0]).find((size) => size !== undefined && size > 1);
   return image.dims[0] ?? output.dims[0] ?? perImage;
 }
 
 /** Whether an input holds one number for all images. */
-function isShared({ dims }: Pick<Port, 'dims'>): boolean {
+export function isShared({ dims }: Pick<Port, 'dims'>): boolean {
   return dims.length === 0 || dims[0] === 1;
 }
 

@@ -5,6 +5,9 @@ import type { SamplingConfig } from '../core/samplingConfig.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { ConcreteDevice, Device, DownloadProgress } from '../runtime/types.ts';
 import type { BundleDtype } from './bundle.ts';
+import type { Network, NetworkShape } from './network.ts';
+
+export type { NetworkShape } from './network.ts';
 
 /** How to run a network. */
 export interface SessionOptions {
@@ -21,16 +24,6 @@ export interface SessionOptions {
   readonly batch?: number;
 }
 
-/** What the graph, or one trial run, tells about a network. */
-export interface NetworkShape {
-  /** Channels, height and width of one image; undefined where the graph leaves them open. */
-  readonly channels: number | undefined;
-  readonly height: number | undefined;
-  readonly width: number | undefined;
-  /** Channels of the prediction: twice `channels` where the network predicts the variance too. */
-  readonly outChannels: number | undefined;
-}
-
 /**
  * An onnxruntime session as a Denoiser. Given an `out` tensor it fills and returns that.
  *
@@ -41,6 +34,8 @@ export interface SessionDenoiser {
   readonly shape: NetworkShape;
   /** The name of the graph's input for class labels, if it has one. */
   readonly labelInput?: string;
+  /** The session itself, for who keeps images where it runs. @internal */
+  readonly network?: Network;
   readonly device: ConcreteDevice;
   /** What was assumed and why; each one line. */
   readonly notes: readonly string[];

@@ -1,4 +1,4 @@
-import type { InferenceSession, TensorConstructor } from 'onnxruntime-web';
+import type { Env, InferenceSession, TensorConstructor } from 'onnxruntime-web';
 import { DdpmError } from '../core/errors.ts';
 
 /** Where a network can run. */
@@ -18,6 +18,7 @@ export function unavailable(device: ConcreteDevice, reason: string, cause?: unkn
 export interface Ort {
   readonly InferenceSession: typeof InferenceSession;
   readonly Tensor: TensorConstructor;
+  readonly env: Env;
 }
 
 /** An onnxruntime package ready for one device. */

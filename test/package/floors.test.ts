@@ -14,6 +14,7 @@ const floors: Record<string, number> = {
   metrics: 4,
   data: 5,
   evaluate: 5,
+  resident: 5,
   sampling: 5,
   'pipeline.ts': 6,
   browser: 7,
