@@ -26,7 +26,7 @@ export {
   velocity,
 } from './diffusion/forward.ts';
 export { discretizedLogLikelihood, normalKl } from './diffusion/gaussian.ts';
-export { guided } from './diffusion/guidance.ts';
+export { type Guidance, guided } from './diffusion/guidance.ts';
 export { type Guide, type GuideInfo, gradientGuide } from './diffusion/guide.ts';
 export { slerp } from './diffusion/interpolate.ts';
 export { createInversionPlan } from './diffusion/inversion.ts';

@@ -1,8 +1,9 @@
 import type { ImageBatches } from './core/dataset.ts';
+import type { Denoiser } from './core/denoiser.ts';
 import { DdpmError, wrongKind, wrongValue } from './core/errors.ts';
 import type { Tensor } from './core/tensor.ts';
 import { planEdit } from './diffusion/edit.ts';
-import { guided } from './diffusion/guidance.ts';
+import type { Guidance } from './diffusion/guidance.ts';
 import type { Plan } from './diffusion/plan.ts';
 import { planSteps, runPlan, type Step } from './diffusion/sample.ts';
 import { createSchedule, type Schedule } from './diffusion/schedule.ts';
@@ -113,7 +114,7 @@ export function createPipeline(engine: Engine, model: Model, schedule: Schedule,
         `a fixed one, as the network predicts ${model.outChannels} channels and no variance`,
         schedule.config.varianceType,
       );
-    const denoiser = guidance ? guided(engine, model.denoiser, guidance) : model.denoiser;
+    const denoiser = guidance ? guidedLater(engine, model, guidance) : model.denoiser;
     return { plan, denoiser, run: { ...run, ...more }, guidance };
   };
   const sample = async (options: SampleOptions) => {
@@ -155,5 +156,13 @@ export function createPipeline(engine: Engine, model: Model, schedule: Schedule,
       await resident?.dispose();
       await model.dispose();
     },
+  };
+}
+
+/** The network guided towards its classes, by what only such a run loads. */
+function guidedLater(engine: Engine, model: Model, guidance: Guidance): Denoiser {
+  return async (...call) => {
+    const { guided } = await import('./diffusion/guidance.ts');
+    return guided(engine, model.denoiser, guidance)(...call);
   };
 }

@@ -4,6 +4,16 @@ import { DdpmError } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../core/tensor.ts';
 import type { Engine } from '../engine/engine.ts';
 
+/** How much a network is guided. */
+export interface Guidance {
+  /** The guidance scale. */
+  readonly scale: number;
+  /** The label that the network was trained to read as no class. */
+  readonly unconditional: number;
+  /** The phi of Lin et al., from 0 (default, none of it) to 1; they take 0.7. */
+  readonly rescale?: number;
+}
+
 /**
  * A denoiser guided towards its class without a classifier (Ho and Salimans 2022), with diffusers' scale:
  *
@@ -17,15 +27,9 @@ import type { Engine } from '../engine/engine.ts';
  *
  *     guided' = rescale * guided * std(conditional)/std(guided) + (1 - rescale) * guided
  *
- * @param options.scale The guidance scale.
- * @param options.unconditional The label that the network was trained to read as no class.
- * @param options.rescale The phi of Lin et al., from 0 (default, none of it) to 1; they take 0.7.
+ * @throws TypeError or RangeError naming the option.
  */
-export function guided(
-  engine: Engine,
-  denoiser: Denoiser,
-  options: { scale: number; unconditional: number; rescale?: number },
-): Denoiser {
+export function guided(engine: Engine, denoiser: Denoiser, options: Guidance): Denoiser {
   const { scale, unconditional, rescale = 0 } = options;
   assertNumber(scale, 'scale');
   assertNumber(rescale, 'rescale', 0, 1);

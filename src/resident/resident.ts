@@ -1,6 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-web';
 import { DdpmError } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
+import type { Guidance } from '../diffusion/guidance.ts';
 import { Origin } from '../diffusion/origin.ts';
 import { type Plan, planFromRows } from '../diffusion/plan.ts';
 import { checkRun, type RunOptions } from '../diffusion/runOptions.ts';
@@ -12,7 +13,7 @@ import { fixedBatch, isShared } from '../model/feeds.ts';
 import type { Network } from '../model/network.ts';
 import type { Model } from '../model/types.ts';
 import type { Gpu } from './gpuTensor.ts';
-import { type Guidance, ResidentRun } from './residentRun.ts';
+import { ResidentRun } from './residentRun.ts';
 import { type RowTerms, rowGraph, rowTerms } from './rowGraph.ts';
 
 /** What there is to say of a network's images on the GPU, and what keeps them there. */
@@ -102,7 +103,7 @@ async function residentOf(engine: Engine, model: Model, network: Network): Promi
   return {
     covers({ rows }, { guide, inpaint }, guidance) {
       const plain = rows.every((row) => row.variance === 0 && row.thresholdRatio === 0 && row.langevin === 0);
-      return plain && !guide && !inpaint && (!guidance || (guidance.rescale === 0 && network.batch > 1));
+      return plain && !guide && !inpaint && (!guidance || (!guidance.rescale && network.batch > 1));
     },
     async run(plan, options, guidance) {
       for await (const { x } of run(plan, { ...options, every: plan.calls, keepStart: false }, guidance)) return x;

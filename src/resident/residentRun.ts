@@ -2,6 +2,7 @@ import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web';
 import { DdpmError } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../core/tensor.ts';
 import { firstBad } from '../diffusion/answers.ts';
+import type { Guidance } from '../diffusion/guidance.ts';
 import type { Origin } from '../diffusion/origin.ts';
 import type { Plan, PlanRow } from '../diffusion/plan.ts';
 import type { RunOptions } from '../diffusion/runOptions.ts';
@@ -12,13 +13,6 @@ import type { Network } from '../model/network.ts';
 import { ortError } from '../model/ortError.ts';
 import { type Gpu, GpuTensor } from './gpuTensor.ts';
 import { type RowTerms, rowWeights, type Weight } from './rowGraph.ts';
-
-/** Classifier-free guidance: what `guided` takes. */
-export interface Guidance {
-  readonly scale: number;
-  readonly rescale: number;
-  readonly unconditional: number;
-}
 
 /** What a run is made with. */
 export interface ResidentParts {

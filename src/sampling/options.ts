@@ -3,6 +3,7 @@ import type { Condition } from '../core/denoiser.ts';
 import { wrongKind, wrongValue } from '../core/errors.ts';
 import type { Tensor } from '../core/tensor.ts';
 import type { EditOptions } from '../diffusion/edit.ts';
+import type { Guidance } from '../diffusion/guidance.ts';
 import type { Guide } from '../diffusion/guide.ts';
 import type { Rng } from '../diffusion/noise.ts';
 import type { PlanOptions } from '../diffusion/plan.ts';
@@ -79,7 +80,7 @@ export function defined<T extends object>(options: T): Partial<T> {
 }
 
 /** What `guided` takes, or undefined for the plain network. */
-function guidanceOf(model: Model, scale: number, rescale = 0) {
+function guidanceOf(model: Model, scale: number, rescale = 0): Guidance | undefined {
   assertNumber(scale, 'guidance', 0, 1000);
   assertNumber(rescale, 'guidanceRescale', 0, 1);
   if (scale === 0 || scale === 1) return undefined;
