@@ -76,6 +76,7 @@ function flagOf(argument: string): string {
     'limits.count': 'max-count',
     'limits.steps': 'max-steps',
     'limits.pixels': 'max-pixels',
+    'limits.denoise': 'denoise',
     'limits.active': 'active',
     'limits.queue': 'queue',
     'limits.seconds': 'deadline',

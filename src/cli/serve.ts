@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { assertNumber } from '../core/assert.ts';
 import { DdpmError } from '../core/errors.ts';
 import type { ScaledLora } from '../model/types.ts';
@@ -19,6 +19,7 @@ interface ServeFlags {
   maxCount?: number;
   maxSteps?: number;
   maxPixels?: number;
+  denoise?: number;
   active?: number;
   queue?: number;
   deadline?: number;
@@ -53,6 +54,7 @@ export function serveCommand(): Command {
     .option('--max-count <n>', 'images a request (default: 64)', number('--max-count'))
     .option('--max-steps <n>', 'network calls an image (default: 1000)', number('--max-steps'))
     .option('--max-pixels <n>', 'pixels of a picture (default: 1048576)', number('--max-pixels'))
+    .addOption(denoiseOption())
     .option('--active <n>', 'images sampled at the same time (default: 32)', number('--active'))
     .option('--queue <n>', 'requests that wait for those (default: 256)', number('--queue'))
     .option('--deadline <s>', 'seconds a request may take (default: 60)', number('--deadline'))
@@ -62,6 +64,11 @@ export function serveCommand(): Command {
     .option('--grace <s>', 'seconds to finish in when told to stop', number('--grace'), 10)
     .addHelpText('after', examples)
     .action(serve);
+}
+
+function denoiseOption(): Option {
+  const text = 'answer network calls at /v1/denoise, of so many images (16): samplers elsewhere then need no network';
+  return new Option('--denoise [n]', text).preset('16').argParser(number('--denoise'));
 }
 
 async function serve(source: string, flags: ServeFlags): Promise<void> {
@@ -95,6 +102,7 @@ function handlerOptions(flags: ServeFlags) {
     count: flags.maxCount,
     steps: flags.maxSteps,
     pixels: flags.maxPixels,
+    denoise: flags.denoise,
     active: flags.active,
     queue: flags.queue,
     seconds: flags.deadline,

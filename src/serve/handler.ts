@@ -8,6 +8,7 @@ import { assertKeys } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
 import { createPipeline, type Pipeline } from '../pipeline.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
+import { answerDenoise } from './denoise.ts';
 import { keepFingerprint } from './fingerprint.ts';
 import { type Limits, limitsOf } from './limits.ts';
 import { createServerMetrics } from './metrics.ts';
@@ -76,7 +77,8 @@ const optionKeys = ['pipeline', 'limits', 'batch', 'token', 'cors', 'rateLimit',
 
 /**
  * Serves a model over HTTP: images at /v1/samples, their making at /v1/samples/stream, what there is at /v1/model, and
- * /healthz, /readyz, /metrics, /openapi.json and a page at /.
+ * /healthz, /readyz, /metrics, /openapi.json and a page at /. With `limits.denoise` network calls at /v1/denoise, for
+ * `createRemoteDenoiser` of ddpm-wasm/remote.
  *
  * @throws TypeError or RangeError naming the option
  * @example
@@ -99,7 +101,7 @@ export function createHandler(options: HandlerOptions): Handler {
     const response = await app.fetch(request, env);
     const milliseconds = performance.now() - started;
     const path = new URL(request.url).pathname;
-    metrics.request({ route: routes[path] ? path : 'other', status: response.status });
+    metrics.request({ route: routesOf(service.limits)[path] ? path : 'other', status: response.status });
     if (path === '/v1/samples' && response.status === 200) metrics.seconds(milliseconds / 1000);
     onRequest?.({ method: request.method, path, status: response.status, milliseconds, ...env });
     return response;
@@ -110,8 +112,14 @@ export function createHandler(options: HandlerOptions): Handler {
   });
 }
 
+type Routes = Readonly<Record<string, readonly string[] | undefined>>;
+
 /** Which methods each route has. */
-const routes: Readonly<Record<string, readonly string[] | undefined>> = {
+function routesOf({ denoise }: Limits): Routes {
+  return denoise > 0 ? { ...routes, __proto__: null as never, '/v1/denoise': ['POST'] } : routes;
+}
+
+const routes: Routes = {
   __proto__: null as never,
   '/v1/samples': ['GET', 'HEAD', 'POST'],
   '/v1/samples/stream': ['GET'],
@@ -154,8 +162,9 @@ function createApp(options: HandlerOptions, service: Service) {
   app.get('/v1/samples/stream', async (c) =>
     answerStream(service, c.req.raw, parseRequest(schemas.stream, queryObject(new URL(c.req.url).searchParams))),
   );
+  if (limits.denoise > 0) app.post('/v1/denoise', async (c) => answerDenoise(service, c.req.raw));
   app.get('/v1/model', (c) => c.json(describeModel(pipeline, limits)));
-  app.get('/openapi.json', (c) => c.json(openApi(pipeline, schemas)));
+  app.get('/openapi.json', (c) => c.json(openApi(pipeline, schemas, limits)));
   app.get('/', (c) => c.html(page(pipeline, schemas.samples, new URL(c.req.url).searchParams)));
   app.get('/metrics', (c) =>
     c.body(metrics.text(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
@@ -168,7 +177,7 @@ function createApp(options: HandlerOptions, service: Service) {
   });
 
   app.notFound((c) => {
-    const methods = routes[c.req.path];
+    const methods = routesOf(limits)[c.req.path];
     if (!methods) return problemResponse(new Problem(404, 'not-found', 'there is nothing here: see /openapi.json'));
     const allow = methods.join(', ');
     return problemResponse(new Problem(405, 'method-not-allowed', `expected ${allow}, got ${c.req.method}`, { allow }));
@@ -205,10 +214,12 @@ function protect(app: Hono<Env>, { token, cors: origin, rateLimit }: HandlerOpti
     app.use(cors({ origin: typeof origin === 'string' ? origin : [...origin], allowMethods: ['GET', 'HEAD', 'POST'] }));
   if (rateLimit !== undefined) {
     const check = createRateLimit(rateLimit);
-    app.use('/v1/samples/*', async (c, next) => {
+    const limit: MiddlewareHandler<Env> = async (c, next) => {
       check(c.env?.client ?? '');
       await next();
-    });
+    };
+    app.use('/v1/samples/*', limit);
+    app.use('/v1/denoise', limit);
   }
   if (token !== undefined) {
     const message = () =>
@@ -218,7 +229,10 @@ function protect(app: Hono<Env>, { token, cors: origin, rateLimit }: HandlerOpti
     app.use(async (c, next) => (['/healthz', '/readyz'].includes(c.req.path) ? next() : bearer(c, next)));
   }
   const tooLarge = () => problemResponse(new Problem(413, 'body-too-large', `expected at most ${limits.body} bytes`));
-  app.use(bodyLimit({ maxSize: limits.body, onError: tooLarge }));
+  const bounded: MiddlewareHandler<Env> = bodyLimit({ maxSize: limits.body, onError: tooLarge });
+  // which bounds its body by the images that there is room for
+  const own = limits.denoise > 0 ? ['/v1/denoise'] : [];
+  app.use(async (c, next) => (own.includes(c.req.path) ? next() : bounded(c, next)));
 }
 
 async function bodyOf(request: Request): Promise<unknown> {

@@ -8,7 +8,12 @@ export interface Limits {
   readonly steps: number;
   /** Pixels of one picture, as it comes back. Default 2^20. */
   readonly pixels: number;
-  /** Bytes of a body. Default 16384. */
+  /**
+   * Images of one network call at /v1/denoise. Default 0: there is no such route, for who calls the network itself is bound by
+   * none of the limits of sampling, and sends as many bytes as images have.
+   */
+  readonly denoise: number;
+  /** Bytes of a body, those of network calls apart. Default 16384. */
   readonly body: number;
   /** Images of all requests that are sampled at the same time. Default 32. */
   readonly active: number;
@@ -21,10 +26,13 @@ export interface Limits {
 // what a timer can count
 const maxSeconds = 2_000_000;
 
+const mayBeNone: readonly (keyof Limits)[] = ['queue', 'denoise'];
+
 const defaults: Limits = {
   count: 64,
   steps: 1000,
   pixels: 2 ** 20,
+  denoise: 0,
   body: 2 ** 14,
   active: 32,
   queue: 256,
@@ -36,6 +44,11 @@ export function limitsOf(given: Partial<Limits> = {}): Limits {
   assertKeys(given, 'limits', Object.keys(defaults));
   const limits = { ...defaults, ...given };
   for (const key of Object.keys(defaults) as (keyof Limits)[])
-    assertInteger(limits[key], `limits.${key}`, key === 'queue' ? 0 : 1, key === 'seconds' ? maxSeconds : 2 ** 31 - 1);
+    assertInteger(
+      limits[key],
+      `limits.${key}`,
+      mayBeNone.includes(key) ? 0 : 1,
+      key === 'seconds' ? maxSeconds : 2 ** 31 - 1,
+    );
   return limits;
 }

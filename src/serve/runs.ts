@@ -1,3 +1,4 @@
+import type { Denoiser } from '../core/denoiser.ts';
 import type { Tensor } from '../core/tensor.ts';
 import { untilAborted } from '../core/untilAborted.ts';
 import type { Step } from '../diffusion/sample.ts';
@@ -40,8 +41,25 @@ export class Runs {
    * @throws Problem 503 where there is no room, or no time; 499 where the client went away
    */
   async sample(options: SampleOptions, client: AbortSignal): Promise<Tensor> {
-    const { signal, end } = this.#begin(client);
-    return untilAborted(this.#toEnd(options, signal).finally(end), signal);
+    const asked = (signal: AbortSignal) => this.#pipeline.sample({ ...options, signal });
+    return this.#inPlace(options.count ?? 1, client, (signal) => this.#sharing(() => asked(signal)));
+  }
+
+  /**
+   * One network call. What it is about is read once there is room for so many images: no more are ever held.
+   *
+   * @throws as `sample` does, and whatever `read` does
+   */
+  async denoise(
+    images: number,
+    client: AbortSignal,
+    read: (signal: AbortSignal) => Promise<Parameters<Denoiser>>,
+  ): Promise<Tensor> {
+    return this.#inPlace(images, client, async (signal) => {
+      const call = await read(signal);
+      signal.throwIfAborted();
+      return this.#sharing(async () => this.#batcher.denoiser(...call));
+    });
   }
 
   /**
@@ -92,15 +110,19 @@ export class Runs {
     clearTimeout(timer);
   }
 
-  async #toEnd(options: SampleOptions, signal: AbortSignal): Promise<Tensor> {
-    const release = await this.gate.enter(options.count ?? 1, signal);
+  async #inPlace<T>(images: number, client: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal, end } = this.#begin(client);
+    const worked = async () => {
+      const release = await this.gate.enter(images, signal);
+      return work(signal).finally(release);
+    };
+    return untilAborted(worked().finally(end), signal);
+  }
+
+  /** Work whose network calls others may wait for. */
+  async #sharing<T>(work: () => Promise<T>): Promise<T> {
     const leave = this.#batcher.enter();
-    try {
-      return await this.#pipeline.sample({ ...options, signal });
-    } finally {
-      leave();
-      release();
-    }
+    return work().finally(leave);
   }
 
   #begin(client: AbortSignal): Begun {

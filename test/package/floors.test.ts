@@ -20,6 +20,7 @@ const floors: Record<string, number> = {
   browser: 7,
   serve: 7,
   'index.ts': 7,
+  'remote.ts': 7,
   train: 7,
   report: 8,
   cli: 9,
