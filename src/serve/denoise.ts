@@ -1,54 +1,30 @@
-import { collectBytes } from '../core/collect.ts';
 import { decodeQuestion, encodeAnswer, frameType, type Question, questionBytes } from '../core/denoiseFrame.ts';
 import type { Denoiser } from '../core/denoiser.ts';
-import { DdpmError, wrongKind, wrongValue } from '../core/errors.ts';
+import { wrongKind, wrongValue } from '../core/errors.ts';
 import { sizeOf } from '../core/tensor.ts';
 import type { Pipeline } from '../pipeline.ts';
+import { lengthOf, readBody, typeOf } from './body.ts';
 import { Problem } from './problem.ts';
 import type { Service } from './samples.ts';
 
 /** A network call for a client that runs the plan itself; it shares calls with the runs of all others. */
 export async function answerDenoise(service: Service, request: Request): Promise<Response> {
   const { pipeline, runs } = service;
-  const type = request.headers.get('content-type')?.split(';')[0].trim().toLowerCase();
+  const type = typeOf(request);
   if (type !== frameType) throw new Problem(415, 'not-msgpack', `expected ${frameType}, got ${type ?? 'nothing'}`);
   const images = imagesWithin(request, service);
+  const maxBytes = questionBytes([images, ...pipeline.model.shape]);
   const read = async (signal: AbortSignal) =>
-    callOf(pipeline, images, decodeQuestion(await bytesOf(request, pipeline, images, signal)));
+    callOf(pipeline, images, decodeQuestion(await readBody(request, maxBytes, signal)));
   const answer = await runs.denoise(images, request.signal, read);
   return new Response(encodeAnswer(answer), { headers: { 'content-type': frameType, 'cache-control': 'no-store' } });
 }
 
-/** The most images that a body can hold, by what it says of its length; a body that says nothing counts as the largest. */
+/** The most images that a body can hold, by what it says of its length; one that says nothing counts as the largest. */
 function imagesWithin(request: Request, { pipeline, limits }: Service): number {
-  const length = request.headers.get('content-length') ?? '';
-  const most = questionBytes([limits.denoise, ...pipeline.model.shape]);
-  if (!/^\d+$/.test(length) || request.headers.has('transfer-encoding')) return limits.denoise;
-  if (Number(length) > most) throw tooLarge(most);
   const each = 4 * sizeOf(pipeline.model.shape);
-  return Math.max(1, Math.min(limits.denoise, Math.floor(Number(length) / each)));
-}
-
-async function bytesOf(
-  { body }: Request,
-  { model }: Pipeline,
-  images: number,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  if (!body) throw wrongValue('body', 'MessagePack', 'nothing');
-  const maxBytes = questionBytes([images, ...model.shape]);
-  try {
-    return await collectBytes(body, { name: 'body', maxBytes, signal });
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    if (error instanceof DdpmError) throw tooLarge(maxBytes);
-    // a client that breaks off
-    throw new Problem(400, 'body-cut', 'expected a whole body');
-  }
-}
-
-function tooLarge(maxBytes: number): Problem {
-  return new Problem(413, 'body-too-large', `expected at most ${maxBytes} bytes`);
+  const images = Math.floor((lengthOf(request) ?? Infinity) / each);
+  return Math.max(1, Math.min(limits.denoise, images));
 }
 
 /** A call that the network can answer: others share it, and what fails would fail for all. */

@@ -1,6 +1,5 @@
 import { Hono, type MiddlewareHandler } from 'hono';
 import { bearerAuth } from 'hono/bearer-auth';
-import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
@@ -8,6 +7,7 @@ import { assertKeys } from '../core/assert.ts';
 import { wrongKind } from '../core/errors.ts';
 import { createPipeline, type Pipeline } from '../pipeline.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
+import { readBody, typeOf } from './body.ts';
 import { answerDenoise } from './denoise.ts';
 import { keepFingerprint } from './fingerprint.ts';
 import { type Limits, limitsOf } from './limits.ts';
@@ -151,13 +151,13 @@ function createService({ pipeline: given, limits, batch, token }: HandlerOptions
 function createApp(options: HandlerOptions, service: Service) {
   const { pipeline, limits, schemas, runs, metrics } = service;
   const app = new Hono<Env>();
-  protect(app, options, limits);
+  protect(app, options);
 
   app.get('/v1/samples', async (c) =>
     answerSamples(service, c.req.raw, parseRequest(schemas.samples, queryObject(new URL(c.req.url).searchParams))),
   );
   app.post('/v1/samples', async (c) =>
-    answerSamples(service, c.req.raw, parseRequest(schemas.samples, await bodyOf(c.req.raw))),
+    answerSamples(service, c.req.raw, parseRequest(schemas.samples, await bodyOf(c.req.raw, limits))),
   );
   app.get('/v1/samples/stream', async (c) =>
     answerStream(service, c.req.raw, parseRequest(schemas.stream, queryObject(new URL(c.req.url).searchParams))),
@@ -192,8 +192,8 @@ function createApp(options: HandlerOptions, service: Service) {
   return app;
 }
 
-/** What stands before every route: headers, origins, how often, who, and how much. */
-function protect(app: Hono<Env>, { token, cors: origin, rateLimit }: HandlerOptions, limits: Limits): void {
+/** What stands before every route: headers, origins, how often, and who. */
+function protect(app: Hono<Env>, { token, cors: origin, rateLimit }: HandlerOptions): void {
   app.use(
     secureHeaders({
       contentSecurityPolicy: {
@@ -228,19 +228,15 @@ function protect(app: Hono<Env>, { token, cors: origin, rateLimit }: HandlerOpti
     const bearer: MiddlewareHandler<Env> = bearerAuth({ token, ...refused, invalidToken: { message } });
     app.use(async (c, next) => (['/healthz', '/readyz'].includes(c.req.path) ? next() : bearer(c, next)));
   }
-  const tooLarge = () => problemResponse(new Problem(413, 'body-too-large', `expected at most ${limits.body} bytes`));
-  const bounded: MiddlewareHandler<Env> = bodyLimit({ maxSize: limits.body, onError: tooLarge });
-  // which bounds its body by the images that there is room for
-  const own = limits.denoise > 0 ? ['/v1/denoise'] : [];
-  app.use(async (c, next) => (own.includes(c.req.path) ? next() : bounded(c, next)));
 }
 
-async function bodyOf(request: Request): Promise<unknown> {
-  const type = request.headers.get('content-type')?.split(';')[0].trim().toLowerCase();
+async function bodyOf(request: Request, { body }: Limits): Promise<unknown> {
+  const type = typeOf(request);
   if (type !== 'application/json')
     throw new Problem(415, 'not-json', `expected application/json, got ${type ?? 'nothing'}`);
+  const bytes = await readBody(request, body);
   try {
-    return await request.json();
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     throw new Problem(400, 'not-json', 'expected a JSON object, got something else');
   }
