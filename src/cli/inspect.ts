@@ -38,9 +38,14 @@ function facts({ model, schedule, notes }: Pipeline, plan: Plan) {
     model: { name, shape, outChannels, classes, labels, unconditional, sampling, device },
     bundle: bundle && { ...bundle, preview: bundle.preview && `${bundle.preview.length} bytes` },
     schedule: schedule.config,
-    plan: { sampler: plan.sampler, calls: plan.calls, timesteps: plan.timesteps, rows: plan.rows },
+    plan: planFacts(plan),
     notes,
   };
+}
+
+/** What `planFromRows` makes the plan of again. */
+function planFacts({ sampler, calls, timesteps, initialScale, rows }: Plan) {
+  return { sampler, calls, timesteps, initialScale, rows };
 }
 
 function describe(pipeline: Pipeline, plan: Plan): string {

@@ -1,8 +1,9 @@
 import * as v from 'valibot';
 import { DdpmError, show } from './errors.ts';
-import { classDefaults, type Sampler, schedulerClasses } from './schedulerClasses.ts';
+import type { Sampler } from './samplers.ts';
+import { classDefaults, schedulerClasses } from './schedulerClasses.ts';
 
-export { type Sampler, samplers } from './schedulerClasses.ts';
+export { type Sampler, samplers } from './samplers.ts';
 
 /** How betas grow: the values of diffusers' `beta_schedule`. */
 export const betaSchedules = ['linear', 'scaled_linear', 'squaredcos_cap_v2', 'sigmoid', 'laplace', 'exp'] as const;

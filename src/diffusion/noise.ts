@@ -69,6 +69,7 @@ function philoxDraws({ wasm }: Arena, options: DrawOptions): Draws {
 function torchDraws(arena: Arena, { seed, first, images, pixels }: DrawOptions): Draws {
   assertTorchFirst(first);
   const { wasm } = arena;
+  if (!('torchSeed' in wasm)) throw wrongValue('rng', 'philox, as step.wasm has no other', 'torch');
   const state = arena.alloc(wasm.torchStateBytes());
   const size = images * pixels;
   wasm.torchSeed(state, Number(BigInt.asUintN(32, BigInt(seed))));

@@ -50,8 +50,16 @@ export class Engine {
  * @throws TypeError if `module` is not a WebAssembly.Module.
  */
 export async function createEngine(options: { module?: WebAssembly.Module } = {}): Promise<Engine> {
-  if (options.module !== undefined && !(options.module instanceof WebAssembly.Module))
-    throw wrongKind('module', 'a WebAssembly.Module', options.module);
-  const module = options.module ?? (await compileEngine());
+  return instantiateEngine(options.module ?? (await compileEngine()));
+}
+
+/**
+ * An engine of engine.wasm or of step.wasm, compiled. That of `ddpm-wasm/step.wasm` runs plans that were made elsewhere
+ * (`planFromRows`); it makes none, and of random numbers it has those of `philox`.
+ *
+ * @throws TypeError if `module` is not a WebAssembly.Module.
+ */
+export async function instantiateEngine(module: WebAssembly.Module): Promise<Engine> {
+  if (!(module instanceof WebAssembly.Module)) throw wrongKind('module', 'a WebAssembly.Module', module);
   return new Engine(module, await WebAssembly.instantiate(module, {}));
 }

@@ -21,6 +21,7 @@ const floors: Record<string, number> = {
   serve: 7,
   'index.ts': 7,
   'remote.ts': 7,
+  'step.ts': 7,
   train: 7,
   report: 8,
   cli: 9,

@@ -40,6 +40,7 @@ describe('the packed tarball', () => {
         'dist/index.d.ts',
         'dist/cli/main.js',
         'dist/engine.wasm',
+        'dist/step.wasm',
         'dist/standalone/element.js',
         'dist/standalone/worker.js',
         'models/fashion/files.json',
@@ -88,6 +89,7 @@ describe('the packed tarball', () => {
       'esm-only',
       '--exclude-entrypoints',
       'engine.wasm',
+      'step.wasm',
       'training.schema.json',
       '--',
       tarball,
@@ -100,6 +102,23 @@ describe('what a user loads', () => {
     const bytes = readFileSync('dist/engine.wasm');
     expect(gzipSync(bytes).length).toBeLessThan(16_000);
     expect(WebAssembly.Module.imports(await WebAssembly.compile(bytes))).toEqual([]);
+  });
+
+  it('is the step mathematics under 10 kB: step.wasm, and gzipped with the JavaScript that walks a plan', async () => {
+    const bytes = readFileSync('dist/step.wasm');
+    const { outputFiles } = await build({
+      stdin: { contents: "export * from './dist/step.js';", resolveDir: path.resolve('.') },
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      target: 'es2022',
+      conditions: ['workerd'],
+      write: false,
+      tsconfigRaw: {}, // the paths of tsconfig.json lead to the sources
+    });
+    expect(bytes.length).toBeLessThan(10_000);
+    const packed = [bytes, outputFiles[0].contents].map((file) => gzipSync(file, { level: 9 }).length);
+    expect(packed[0] + packed[1]).toBeLessThan(10_000);
   });
 
   it.each(['browser', 'node'] as const)(
