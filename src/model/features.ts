@@ -26,7 +26,17 @@ export async function openFeatures(
   source: string | URL | Uint8Array,
   options: FeatureOptions = {},
 ): Promise<FeatureSession> {
-  assertKeys(options, 'options', ['output', 'range', 'size', 'signal', 'device', 'threads', 'wasmPaths', 'batch']);
+  assertKeys(options, 'options', [
+    'output',
+    'range',
+    'size',
+    'signal',
+    'device',
+    'threads',
+    'wasmPaths',
+    'wasmModule',
+    'batch',
+  ]);
   const { batch = 16, size, output } = options;
   assertInteger(batch, 'batch', 1, 4096);
   if (size !== undefined) assertShape(size, 'size', 2);

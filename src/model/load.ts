@@ -58,8 +58,8 @@ async function withLora(
 }
 
 async function graphOf({ network, config }: ModelFiles, name: string, options: LoadOptions): Promise<Graph> {
-  const { device, threads, wasmPaths, batch, size } = options;
-  const session = { device, threads, wasmPaths, batch, reading: readingOf(options) };
+  const { device, threads, wasmPaths, wasmModule, batch, size } = options;
+  const session = { device, threads, wasmPaths, wasmModule, batch, reading: readingOf(options) };
   if (network.kind === 'onnx') {
     const open = { ...session, name: network.name, shape: shapeIn(config, size) };
     return {

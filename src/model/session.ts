@@ -37,13 +37,15 @@ export async function openSession(bytes: Uint8Array, options: OpenOptions = {}):
 
 /** Opens something on the asked-for device or the first of `auto`'s that works, and says which were passed over. */
 export async function onDevice<T>(
-  { device = 'auto', threads, wasmPaths }: SessionOptions,
+  { device = 'auto', threads, wasmPaths, wasmModule }: SessionOptions,
   open: (device: ConcreteDevice, passedOver: readonly string[]) => Promise<T>,
 ): Promise<T> {
   assertOneOf(device, 'device', devices);
   if (threads !== undefined) assertInteger(threads, 'threads', 1, 1024);
   if (wasmPaths !== undefined && typeof wasmPaths !== 'string' && !(wasmPaths instanceof URL))
     throw wrongKind('wasmPaths', 'the URL of a folder', wasmPaths);
+  if (wasmModule !== undefined && !(wasmModule instanceof WebAssembly.Module))
+    throw wrongKind('wasmModule', 'a WebAssembly.Module', wasmModule);
 
   // one at a time: onnxruntime-node has no fallback between execution providers
   const candidates = device === 'auto' ? await autoDevices() : { devices: [device], passedOver: [] };

@@ -20,6 +20,11 @@ export interface SessionOptions {
    * bundler put them, or beside the script. A page's first session decides this and `threads` for all.
    */
   readonly wasmPaths?: string | URL;
+  /**
+   * In a Cloudflare Worker, where it is needed, as nothing there compiles WebAssembly from bytes: the module that an import of
+   * `onnxruntime-web/ort-wasm-simd-threaded.wasm` gives.
+   */
+  readonly wasmModule?: WebAssembly.Module;
   /** How many images go into one network call at most. Default 16. */
   readonly batch?: number;
 }

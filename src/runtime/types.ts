@@ -60,6 +60,8 @@ export interface OrtOptions {
   readonly threads?: number;
   /** In a browser: the folder of onnxruntime-web's own .mjs and .wasm files. */
   readonly wasmPaths?: string | URL;
+  /** In a Worker: onnxruntime-web's ort-wasm-simd-threaded.wasm, compiled. */
+  readonly wasmModule?: WebAssembly.Module;
   /** How to read the .wasm file of that folder. */
   readonly reading?: ReadOptions;
 }
@@ -108,7 +110,7 @@ export interface Thread {
 export type ThreadMethods = Readonly<Record<string, (argument: never) => unknown>>;
 
 /**
- * What a platform provides: the exports of node.ts and of web.ts, of which package.json chooses one as `#runtime`.
+ * What a platform provides: the exports of node.ts, web.ts and workerd.ts, of which package.json chooses one as `#runtime`.
  *
  * A place is a URL, or a string: a URL if it starts with http:// or https://, a path in the file system otherwise.
  */

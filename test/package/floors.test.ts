@@ -47,7 +47,7 @@ const room = (file: string) => file.split('/')[0];
 function imports(file: string): string[] {
   const text = readFileSync(path.join(source, file), 'utf8');
   return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].flatMap(([, name]) => {
-    if (name === '#runtime') return ['runtime/node.ts', 'runtime/web.ts'];
+    if (name === '#runtime') return ['runtime/node.ts', 'runtime/web.ts', 'runtime/workerd.ts'];
     return name.startsWith('.') ? [path.posix.join(path.posix.dirname(file), name)] : [];
   });
 }
