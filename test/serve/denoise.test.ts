@@ -194,7 +194,11 @@ describe('/v1/denoise', () => {
     ['a label too many', { x, timesteps, classLabels: [0, 1, 2] }, '"classLabels" expected 2 labels, got 3'],
     ['a label that is none', { x, timesteps, classLabels: [0, 4] }, '"classLabels" expected integers in 0..3, got 4'],
     ['labels in binary', { x, timesteps, classLabels: bytes(timesteps) }, '"classLabels" expected a list'],
-    ['another key', { x, timesteps, classLabels, out: 1 }, '"out" expected no such option'],
+    [
+      'another key',
+      { x, timesteps, classLabels, out: 1 },
+      '"body" expected a map of x, timesteps, classLabels, got "out"',
+    ],
     ['a list', [1], '"body" expected a map of x, timesteps, classLabels, got [1]'],
   ])('refuses %s with 400', async (_, body, detail) => {
     const { ask } = await smallHandler({ limits: { ...limits, denoise: 16 } });
