@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { createRemoteDenoiser } from '../../src/remote.ts';
 import { ddpmWasm, temporaryFolder } from '../support/cli.ts';
 import { serveCli } from '../support/server.ts';
 
@@ -88,6 +89,51 @@ describe('ddpm-wasm serve', () => {
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
   });
 
+  it('told to stop under load, answers or tells each of 60 requests, network calls too, within its grace', async () => {
+    const { child, url, exit } = await serveCli(['--grace', 2, '--device', 'cpu', '--denoise']);
+    const denoiser = createRemoteDenoiser(url, { retries: 0 });
+    const x = { data: new Float32Array(16 * 784), shape: [16, 1, 28, 28] };
+    const call = async () => denoiser(x, new Float32Array(16), { classLabels: new Uint8Array(16) });
+    const asked = Array.from({ length: 60 }, async (_, i) => {
+      if (i % 4 > 0) return (await fetch(`${url}/v1/samples?seed=${i}&count=2&steps=${i % 4 === 1 ? 2 : 500}`)).status;
+      const told = (error: Error) =>
+        Number(/the server answered (503): the server is about to stop/.exec(error.message)?.[1]);
+      return call().then(() => 200, told);
+    });
+    await activeImages(url, 32);
+    const started = performance.now();
+    child.kill('SIGTERM');
+    const statuses = await Promise.all(asked);
+    expect(await exit).toBe(0);
+    expect(performance.now() - started).toBeLessThan(2000 + 3000);
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
+  });
+
+  it('killed at work leaves nothing to repair: started again on its port, it gives the same bytes', async () => {
+    const cwd = temporaryFolder();
+    const model = path.join(cwd, 'f.ddpm');
+    await ddpmWasm(['convert', 'fashion', '--out', model]);
+    const before = readFileSync(model);
+    let port = '0';
+    const sampled = new Set<string>();
+    for (let i = 0; i < 3; i++) {
+      const { child, url, exit } = await serveCli([model, '--device', 'cpu'], {}, port);
+      port = new URL(url).port;
+      const response = await fetch(`${url}/v1/samples?seed=5&steps=3&format=raw`);
+      sampled.add(Buffer.from(await response.arrayBuffer()).toString('hex'));
+      const broken = Promise.allSettled(
+        [1, 2, 3].map((seed) => fetch(`${url}/v1/samples?seed=${seed}&count=8&steps=500`)),
+      );
+      await activeImages(url, 24);
+      child.kill('SIGKILL');
+      expect(await exit).toBeNull();
+      expect((await broken).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    }
+    expect(sampled.size).toBe(1);
+    expect(readdirSync(cwd)).toEqual(['f.ddpm']);
+    expect(readFileSync(model).equals(before)).toBe(true);
+  });
+
   it('loads the model again where its thread crashes: not ready until then, and the same bytes after', async () => {
     const cwd = temporaryFolder();
     const [script, order] = [path.join(cwd, 'crash.cjs'), path.join(cwd, 'order')];
@@ -156,6 +202,7 @@ describe('ddpm-wasm serve', () => {
     ['a port that is none', ['--port', '70000'], 2, '"--port" expected an integer in 0..65535, got 70000'],
     ['a limit that is none', ['--max-count', '0'], 2, '"--max-count" expected an integer in 1..2147483647, got 0'],
     ['a batch that is none', ['--batch', '0'], 2, '"--batch" expected an integer in 1..4096, got 0'],
+    ['network calls of no number', ['--denoise', 'x'], 2, '"--denoise" expected a number, got "x"'],
     ['a token that cannot be sent', ['--token-file', 'package.json'], 2, '"--token" expected letters, digits'],
     ['a file of none', ['--token-file', 'nowhere'], 1, '--token-file: cannot read nowhere: ENOENT'],
   ])('refuses %s in one line', async (_, args, code, message) => {

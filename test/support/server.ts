@@ -16,12 +16,13 @@ export interface CliServer {
   readonly exit: Promise<number | null>;
 }
 
-/** Starts `ddpm-wasm serve` on a free port; it is gone when the test is over. */
+/** Starts `ddpm-wasm serve` on a free port or a given one; it is gone when the test is over. */
 export async function serveCli(
   args: readonly (string | number)[],
   env: Record<string, string> = {},
+  port = '0',
 ): Promise<CliServer> {
-  const child = spawn(process.execPath, [cli, 'serve', ...args.map(String), '--port', '0'], {
+  const child = spawn(process.execPath, [cli, 'serve', ...args.map(String), '--port', port], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   });
