@@ -31,6 +31,14 @@ export async function readBody(request: Request, maxBytes: number, signal?: Abor
   }
 }
 
+// what a client takes to send a body, unless it means to take long
+const patience = 1000;
+
+/** Reads a body that nobody wants: where a server closes a connection on what was not read, its answer is lost, too. */
+export async function discardBody({ body }: Request): Promise<void> {
+  await body?.pipeTo(new WritableStream(), { signal: AbortSignal.timeout(patience) }).catch(() => undefined);
+}
+
 function tooLarge(maxBytes: number): Problem {
   return new Problem(413, 'body-too-large', `expected at most ${maxBytes} bytes`);
 }

@@ -3,7 +3,7 @@ import type { Denoiser } from '../core/denoiser.ts';
 import { wrongKind, wrongValue } from '../core/errors.ts';
 import { sizeOf } from '../core/tensor.ts';
 import type { Pipeline } from '../pipeline.ts';
-import { lengthOf, readBody, typeOf } from './body.ts';
+import { discardBody, lengthOf, readBody, typeOf } from './body.ts';
 import { Problem } from './problem.ts';
 import type { Service } from './samples.ts';
 
@@ -14,10 +14,18 @@ export async function answerDenoise(service: Service, request: Request): Promise
   if (type !== frameType) throw new Problem(415, 'not-msgpack', `expected ${frameType}, got ${type ?? 'nothing'}`);
   const images = imagesWithin(request, service);
   const maxBytes = questionBytes([images, ...pipeline.model.shape]);
-  const read = async (signal: AbortSignal) =>
-    callOf(pipeline, images, decodeQuestion(await readBody(request, maxBytes, signal)));
-  const answer = await runs.denoise(images, request.signal, read);
-  return new Response(encodeAnswer(answer), { headers: { 'content-type': frameType, 'cache-control': 'no-store' } });
+  let waiting = true;
+  const read = async (signal: AbortSignal) => {
+    waiting = false;
+    return callOf(pipeline, images, decodeQuestion(await readBody(request, maxBytes, signal)));
+  };
+  try {
+    const answer = await runs.denoise(images, request.signal, read);
+    return new Response(encodeAnswer(answer), { headers: { 'content-type': frameType, 'cache-control': 'no-store' } });
+  } catch (error) {
+    if (waiting) await discardBody(request);
+    throw error;
+  }
 }
 
 /** The most images that a body can hold, by what it says of its length; one that says nothing counts as the largest. */
