@@ -1,4 +1,5 @@
 // Prints what the README promises, each figure checked before it is timed. Run it with: npm run bench
+import { serverColdStart } from './coldStart.ts';
 import { evaluationFigures } from './evaluate.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { inversionFigures } from './inversion.ts';
@@ -11,6 +12,7 @@ const figures: Figure[] = [
   ...(await loopOverhead()),
   ...(await evaluationFigures()),
   ...coldStart(),
+  ...(await serverColdStart()),
   ...(await inversionFigures()),
 ];
 printFigures(figures);
