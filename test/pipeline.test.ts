@@ -91,7 +91,7 @@ describe('loading', () => {
   it('refuses what is not there, naming what is', async () => {
     await expect(loadPipeline('fashoin')).rejects.toMatchObject({
       code: 'model-not-found',
-      message: 'fashoin: expected a file, a folder or a bundled model (fashion), found none',
+      message: 'fashoin: expected a file, a folder or a bundled model (fashion, sprites), found none',
     });
   });
 });

@@ -157,7 +157,13 @@ describe('bad checkpoints give one line and exit 1 or 2, and leave nothing behin
   new DataView(lying.buffer).setBigUint64(0, 2n ** 60n, true);
 
   it.each([
-    ['no folder', {}, 'nowhere', 1, 'nowhere: expected a file, a folder or a bundled model (fashion), found none'],
+    [
+      'no folder',
+      {},
+      'nowhere',
+      1,
+      'nowhere: expected a file, a folder or a bundled model (fashion, sprites), found none',
+    ],
     ['no config', { 'diffusion_pytorch_model.safetensors': weights }, 'in', 1, 'config.json'],
     ['no weights', { 'config.json': config }, 'in', 1, 'diffusion_pytorch_model.safetensors: expected the weights'],
     [

@@ -183,7 +183,7 @@ describe('bad input gives one line and an exit code', () => {
     [
       'no-such-model',
       1,
-      'ddpm-wasm: no-such-model: expected a file, a folder or a bundled model (fashion), found none',
+      'ddpm-wasm: no-such-model: expected a file, a folder or a bundled model (fashion, sprites), found none',
     ],
     ['text.onnx', 1, 'ddpm-wasm: text.onnx: '],
     ['empty', 1, 'ddpm-wasm: empty: '],

@@ -237,7 +237,7 @@ describe('what is refused', () => {
     [
       'a name that leads nowhere',
       () => openFeatures('inception'),
-      { code: 'model-not-found', message: expect.stringContaining('a bundled model (fashion)') },
+      { code: 'model-not-found', message: expect.stringContaining('a bundled model (fashion, sprites)') },
     ],
     [
       'bytes that are no graph',
