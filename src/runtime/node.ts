@@ -21,7 +21,7 @@ import { decodeImage, encodeWebp } from './nodeImage.ts';
 import { autoDevices, loadOrt } from './nodeOrt.ts';
 import { cores, serveThread, startThread } from './nodeThreads.ts';
 import { removeWhole, writeWhole } from './nodeWrite.ts';
-import type { Bytes, OpenFile, ReadOptions, Runtime } from './types.ts';
+import type { Bytes, OpenFile, ReadOptions } from './types.ts';
 
 export { autoDevices, compileEngine, cores, decodeImage, encodeWebp, loadOrt, serveThread, startThread };
 
@@ -137,27 +137,3 @@ function onDisk(place: string | URL): string {
     throw new DdpmError('output-failed', `cannot write ${showPlace(located)}: expected a path, got a URL`);
   return located;
 }
-
-void ({
-  compileEngine,
-  readBytes,
-  tryRead,
-  exists,
-  kindOf,
-  listFiles,
-  openFile,
-  writeFile,
-  removeFile,
-  joinPlace,
-  folderOf,
-  decodeImage,
-  encodeWebp,
-  loadOrt,
-  autoDevices,
-  bundledModel,
-  bundledNames,
-  nextTurn,
-  cores,
-  startThread,
-  serveThread,
-} satisfies Runtime);

@@ -11,7 +11,7 @@ import {
   showPlace,
   tryFetch,
 } from './http.ts';
-import type { Bytes, OpenFile, RawImage, ReadOptions, Runtime, Thread } from './types.ts';
+import type { Bytes, OpenFile, RawImage, ReadOptions, Thread } from './types.ts';
 import { fetchKept } from './webCache.ts';
 import { autoDevices, loadOrt } from './webOrt.ts';
 
@@ -134,27 +134,3 @@ function noThreads(): DdpmError {
 function noFiles(place: string | URL): DdpmError {
   return new DdpmError('output-failed', `cannot write ${showPlace(place)}: a page has no file system`);
 }
-
-void ({
-  compileEngine,
-  readBytes,
-  tryRead,
-  exists,
-  kindOf,
-  listFiles,
-  openFile,
-  writeFile,
-  removeFile,
-  joinPlace,
-  folderOf,
-  decodeImage,
-  encodeWebp,
-  loadOrt,
-  autoDevices,
-  bundledModel,
-  bundledNames,
-  nextTurn,
-  cores,
-  startThread,
-  serveThread,
-} satisfies Runtime);

@@ -1,46 +1,8 @@
 import { DdpmError } from '../core/errors.ts';
-import type { Runtime } from './types.ts';
-import {
-  cores,
-  decodeImage,
-  encodeWebp,
-  exists,
-  folderOf,
-  joinPlace,
-  kindOf,
-  listFiles,
-  nextTurn,
-  openFile,
-  readBytes,
-  removeFile,
-  serveThread,
-  startThread,
-  tryRead,
-  writeFile,
-} from './web.ts';
-import { autoDevices, loadOrt } from './workerdOrt.ts';
 
 // a Worker reads URLs as a page does
-export {
-  autoDevices,
-  cores,
-  decodeImage,
-  encodeWebp,
-  exists,
-  folderOf,
-  joinPlace,
-  kindOf,
-  listFiles,
-  loadOrt,
-  nextTurn,
-  openFile,
-  readBytes,
-  removeFile,
-  serveThread,
-  startThread,
-  tryRead,
-  writeFile,
-};
+export * from './web.ts';
+export { autoDevices, loadOrt } from './workerdOrt.ts';
 
 /** @see Runtime.compileEngine */
 export async function compileEngine(): Promise<WebAssembly.Module> {
@@ -59,27 +21,3 @@ export async function bundledModel(): Promise<undefined> {
 export async function bundledNames(): Promise<readonly string[]> {
   return [];
 }
-
-void ({
-  compileEngine,
-  readBytes,
-  tryRead,
-  exists,
-  kindOf,
-  listFiles,
-  openFile,
-  writeFile,
-  removeFile,
-  joinPlace,
-  folderOf,
-  decodeImage,
-  encodeWebp,
-  loadOrt,
-  autoDevices,
-  bundledModel,
-  bundledNames,
-  nextTurn,
-  cores,
-  startThread,
-  serveThread,
-} satisfies Runtime);
