@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readBytes } from '#runtime';
 import { DdpmError } from '../core/errors.ts';
+import { sha256, toHex } from '../core/sha256.ts';
 import { type BundleDtype, encodeBundle } from '../model/bundle.ts';
 import type { FoundModel } from '../model/find.ts';
 import { withOutputs } from './output.ts';
@@ -32,7 +32,7 @@ export async function writeFolder(model: Converted, out: string): Promise<Writte
   await makeFolder(out);
   const graph = { file: path.join(out, 'model.onnx'), content: model.onnx };
   const files = [...beside(model, out), graph];
-  const written = await writeAll([...files, listOf(files, out)], false);
+  const written = await writeAll([...files, await listOf(files, out)], false);
   return { ...written, file: graph.file, bytes: model.onnx.length };
 }
 
@@ -82,15 +82,11 @@ function beside({ files: { config, schedulerConfig, labels, sampling, bundle } }
   );
 }
 
-function listOf(files: readonly OutputContent[], folder: string): OutputContent {
-  const entries = files.map(({ file, content }) => {
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    return [path.basename(file), { sha256 }];
-  });
-  return {
-    file: path.join(folder, 'files.json'),
-    content: `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`,
-  };
+async function listOf(files: readonly OutputContent[], folder: string): Promise<OutputContent> {
+  const list: Record<string, { sha256: string }> = {};
+  for (const { file, content } of files)
+    list[path.basename(file)] = { sha256: toHex(await sha256(new Uint8Array(Buffer.from(content)))) };
+  return { file: path.join(folder, 'files.json'), content: `${JSON.stringify(list, null, 2)}\n` };
 }
 
 /** Writes files whole; beside an .onnx file, a config of the user's that says something else is left alone. */
